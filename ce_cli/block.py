@@ -1,0 +1,80 @@
+"""What flows between the layers: pairs of aligned rows, validated blocks, and what they score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ce_cli.arrays import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Consecutive rows of the predictions with the labels that belong to them.
+
+    rows: `(n,) int64`, their numbers in the predictions, from 0. label_rows: the same in the labels' file.
+    """
+
+    rows: Ints
+    label_rows: Ints
+    predictions: pa.RecordBatch
+    labels: pa.RecordBatch
+
+    def slice(self, start: int, size: int) -> Pair:
+        """Return some of the rows."""
+        return Pair(
+            self.rows[start : start + size],
+            self.label_rows[start : start + size],
+            self.predictions.slice(start, size),
+            self.labels.slice(start, size),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Validated rows, float64 in C order.
+
+    at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, the probability of
+    the positive class, or `(n,) int64`, the class. scores: `(n,)` or `(n, k) float64` in the plan's scale. weight:
+    `(n,) float64` >= 0, or None.
+    """
+
+    at: Ints | None
+    label: Floats | Ints
+    scores: Floats
+    weight: Floats | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of a block that have a class in their label, and the share of it; None: 1 each, all rows."""
+
+    at: Ints | None
+    label: Ints
+    loss: Floats
+    prob: Floats
+    share: Floats | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a block's rows give; every array `(n,)`, losses in nats.
+
+    prob_label: the probability of the label (its expectation where the label is soft). predicted: the class. correct:
+    whether it is the label's. judged: whether it can be right or wrong at all (a tie cannot); None: all can. confidence and
+    outcome: what calibration compares. brier: the squared error. parts: the losses by class.
+    """
+
+    loss: Floats
+    prob_label: Floats
+    predicted: Ints
+    correct: Bools
+    judged: Bools | None
+    confidence: Floats
+    outcome: Floats
+    brier: Floats
+    parts: tuple[Part, ...]
+    clipped: Bools | None = None

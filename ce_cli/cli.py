@@ -1,0 +1,353 @@
+"""The command: options to a report, a report to an output, an outcome to an exit code. No arithmetic happens here.
+
+Nothing heavy is imported before the options are known to be right, so that `--help` and `--version` are immediate.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ce_cli._version import __version__
+from ce_cli.config import load_config
+from ce_cli.errors import CeError, ExitCode, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ce_cli.report import Report
+
+
+class Line(click.ParamType):
+    """Text that may hold spaces; several in an environment variable stand on a line each."""
+
+    name = "text"
+    envvar_list_splitter = "\n"
+
+    def __init__(self, name: str = "text") -> None:
+        self.name = name
+
+
+class Names(click.ParamType):
+    """Names separated by commas, quoted as in CSV where one holds a comma."""
+
+    name = "A,B,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split the names."""
+        if isinstance(value, (list, tuple)):
+            return tuple(str(name) for name in value)
+        names = tuple(next(csv.reader([value]), []))
+        if not names or not all(names):
+            self.fail(f"expected names separated by commas, but got {value!r}", param, ctx)
+        return names
+
+
+class SectionedCommand(click.Command):
+    """A command whose help groups its options as the documentation does."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by section."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(section_of(param), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records, col_max=26)
+
+
+class SectionedOption(click.Option):
+    """An option that knows its section."""
+
+    def __init__(self, *names: Any, section: str, **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.section = section
+
+
+def section_of(param: click.Parameter) -> str:
+    """Return the title under which the help shows a parameter."""
+    return param.section if isinstance(param, SectionedOption) else "Work"
+
+
+def option(section: str) -> Callable[..., Callable[[Any], Any]]:
+    """Return `click.option` for one section of the help."""
+
+    def decorate(*names: str, **settings: Any) -> Callable[[Any], Any]:
+        return click.option(*names, cls=SectionedOption, section=section, **settings)
+
+    return decorate
+
+
+_input, _scoring, _statistics = option("Input"), option("Scoring"), option("Statistics")
+_output, _gates, _work = option("Output"), option("Gates"), option("Work")
+
+
+def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    ctx.default_map = load_config(value, {param.name for param in ctx.command.params if param.name})
+    return value
+
+
+@click.command(
+    cls=SectionedCommand,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CE_EVAL", "max_content_width": 100},
+    epilog="Every option is also an environment variable (CE_EVAL_LABELS, …) and a key of ce-eval.toml or of "
+    "[tool.ce-eval] in pyproject.toml. Exit codes: 0 evaluated and every gate passed, 1 a gate failed, 2 the input or an "
+    "option is at fault, 70 a defect of ce-eval, 130 interrupted.",
+)
+@click.argument("predictions", nargs=-1, metavar="PREDICTIONS")
+@_input("-l", "--labels", metavar="FILE", help="File with the labels; without it they are a column of PREDICTIONS.")
+@_input("-t", "--task", type=click.Choice(["auto", "binary", "multiclass"]), default="auto", help="What is predicted.")
+@_input(
+    "-i",
+    "--input",
+    type=click.Choice(["probs", "percent", "logits", "logprobs"]),
+    help="Scale of the scores; by default what the column names say, else probs.",
+)
+@_input(
+    "--input-base", type=click.Choice(["e", "2", "10"]), default="e", help="Base of log-probabilities."
+)
+@_input(
+    "--format",
+    type=click.Choice(["auto", "csv", "tsv", "parquet"]),
+    default="auto",
+    help="Format of the files; compression (gz, bz2, zst) is recognised.",
+)
+@_input("--delimiter", metavar="C", help="Character between the cells of text files.")
+@_input("--header/--no-header", default=True, help="Whether text files have a header; else the columns are 1, 2, ….")
+@_input("--label-col", metavar="NAME", help="Column of the label.")
+@_input("--pred-cols", type=Names(), metavar="A,B,…", help="Score columns, names or patterns (prob_*), in class order.")
+@_input("--id-col", multiple=True, type=Line("NAME"), help="Key column that both files have (repeatable).")
+@_input("--weight-col", metavar="NAME", help="Column of the weights; none weighs unless it is named here.")
+@_input("--classes", type=Names(), metavar="a,b,c", help="Classes: the order of named ones, the names of nameless ones.")
+@_input("--positive", metavar="NAME", help="Positive class of a binary task.")
+@_input(
+    "--align",
+    type=click.Choice(["auto", "id", "position"]),
+    default="auto",
+    help="How rows of the two files pair; auto: by id where both have one.",
+)
+@_input(
+    "--missing",
+    type=click.Choice(["error", "drop"]),
+    default="error",
+    help="What to do with ids that only one file has.",
+)
+@_scoring("--ignore-label", multiple=True, type=Line("VALUE"), help="Label whose rows are left out (repeatable).")
+@_scoring("--eps", metavar="X|auto", help="Clip probabilities to [X, 1-X]; auto: the epsilon of the file's type.")
+@_scoring(
+    "--row-sum",
+    type=click.Choice(["strict", "normalize", "raw"]),
+    default="strict",
+    help="Rows that do not sum to 1: refuse them, divide them by their sum, or score them as they are.",
+)
+@_scoring(
+    "--on-invalid",
+    type=click.Choice(["error", "drop"]),
+    default="error",
+    help="What to do with invalid rows.",
+)
+@_scoring("--errors", metavar="FILE", help="Write every invalid row to this CSV file.")
+@_scoring(
+    "--base",
+    type=click.Choice(["e", "2", "10"]),
+    default="e",
+    help="Unit of losses and entropies: nats, bits or bans.",
+)
+@_statistics("--confidence", type=float, default=0.95, metavar="P", help="Level of the intervals.  [default: 0.95]")
+@_statistics("--ece-bins", type=int, default=15, metavar="N", help="Bins of the calibration error.  [default: 15]")
+@_statistics("--top", type=int, default=5, metavar="K", help="How many of the worst rows to show.  [default: 5]")
+@_output("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")
+@_output("--per-sample", metavar="FILE|-", help="Write the loss of every row (.csv or .parquet; - for CSV on stdout).")
+@_output("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
+@_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
+@_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
+@_gates(
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_configured,
+    help="Options from a TOML file instead of ce-eval.toml or pyproject.toml.",
+)
+@_work("-j", "--jobs", type=int, metavar="N", help="Threads; no number changes with it.  [default: all processors]")
+@_work("--chunk-rows", type=int, metavar="N", help="Most rows in one piece of work; no number changes with it.")
+@_work("--debug", is_flag=True, help="Show the traceback of a defect.")
+@click.version_option(__version__, prog_name="ce-eval", message="%(prog)s %(version)s")
+def command(**values: Any) -> int:
+    """Tell how good predicted probabilities are.
+
+    Reads the predictions and the labels, checks every row, and prints their cross-entropy and what it means.
+
+    PREDICTIONS is a file (CSV, TSV, Parquet), a folder or a quoted pattern of the parts of one data set, or - for standard
+    input.
+
+    \b
+      ce-eval predictions.csv --labels labels.csv
+      ce-eval predictions.parquet -l labels.parquet --json | jq .metrics.cross_entropy.value
+      ce-eval predictions.csv -l labels.csv --gate 'cross_entropy < 0.35'
+    """
+    return evaluate_command(values)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with these arguments and return its exit code."""
+    _leave_on_terminate()
+    as_json = "--json" in arguments
+    debug = "--debug" in arguments
+    try:
+        return int(command.main(list(arguments), prog_name="ce-eval", standalone_mode=False) or 0)
+    except CeError as error:
+        return _guarded(lambda: _show_error(error, as_json=as_json), ExitCode.ERROR)
+    except click.UsageError as error:
+        told = fail("bad_option", error.format_message(), hint="ce-eval --help lists the options")
+        return _guarded(lambda: _show_error(told, as_json=as_json), ExitCode.ERROR)
+    except BrokenPipeError:
+        return _guarded(_forget_stdout, ExitCode.OK)
+    except (KeyboardInterrupt, click.Abort):
+        return int(ExitCode.INTERRUPTED)
+    except Exception as error:  # a defect: one line, not a screen of internals
+        if debug:
+            raise
+        from ce_cli.render.errors import render_defect
+
+        _print(render_defect(error), sys.stderr)
+        return int(ExitCode.DEFECT)
+
+
+def evaluate_command(values: dict[str, Any]) -> int:
+    """Evaluate as the options say, print the result, and return the exit code."""
+    from ce_cli.api import evaluate_data
+    from ce_cli.gates import parse_gates
+    from ce_cli.plan import Options
+
+    path = _one_path(values["predictions"])
+    labels_path = values["labels"]
+    _check_outputs(values, path, labels_path)
+    gates = parse_gates(values["gate"])
+    options = Options.from_mapping({**values, "pred_cols": values["pred_cols"] or (), "classes": values["classes"] or ()})
+
+    from ce_cli.readers.files import open_data
+
+    reading = {"format": options.format, "delimiter": options.delimiter, "header": options.header}
+    predictions = open_data(path, twice=labels_path is not None, **reading)
+    labels = None if labels_path is None else open_data(labels_path, **reading)
+    with _progress(values, predictions, labels) as progress:
+        report = evaluate_data(
+            predictions,
+            labels,
+            options,
+            gates,
+            per_sample=values["per_sample"],
+            errors=values["errors"],
+            watcher=progress,
+        )
+    code = ExitCode.OK if report.passed else ExitCode.GATE_FAILED
+    return _guarded(lambda: _show_report(report, values), code)
+
+
+def _one_path(paths: tuple[str, ...]) -> str:
+    if not paths:
+        raise fail("bad_option", "no predictions were named", hint="ce-eval predictions.csv --labels labels.csv")
+    if len(paths) > 1:
+        raise fail(
+            "bad_option",
+            f"one data set can be evaluated at a time, but {len(paths)} paths were given",
+            hint="for the parts of one data set name their folder, or quote the pattern: 'parts/*.csv'",
+        )
+    return paths[0]
+
+
+def _check_outputs(values: dict[str, Any], path: str, labels_path: str | None) -> None:
+    if path == "-" and labels_path == "-":
+        raise fail("bad_option", "predictions and labels cannot both come from standard input")
+    if values["as_json"] and values["quiet"]:
+        raise fail("bad_option", "--json and --quiet exclude each other")
+    if values["per_sample"] == "-" and (values["as_json"] or values["quiet"]):
+        raise fail("bad_option", "--per-sample - and the report cannot share standard output", hint="name a file instead")
+    if values["per_sample"] is not None or values["errors"] is not None:
+        from ce_cli.outputs import check_writable
+
+        check_writable(values["per_sample"], "--per-sample", (".csv", ".parquet"), stream=True)
+        check_writable(values["errors"], "--errors", (".csv",))
+
+
+def _progress(values: dict[str, Any], predictions: Any, labels: Any) -> Any:
+    from ce_cli.render.progress import NoProgress, Progress
+
+    wanted = values["progress"]
+    if wanted is None:
+        wanted = sys.stderr is not None and sys.stderr.isatty()
+    if not wanted:
+        return NoProgress()
+    sizes = [data.total_bytes for data in (predictions, labels) if data is not None]
+    total = None if None in sizes else sum(sizes)
+    return Progress(total_bytes=total, total_rows=predictions.rows(), stream=sys.stderr)
+
+
+def _show_report(report: Report, values: dict[str, Any]) -> None:
+    if values["as_json"]:
+        _print(report.to_json(indent=2), sys.stdout)
+    elif values["quiet"]:
+        _print(repr(report.cross_entropy.value), sys.stdout)
+    else:
+        from ce_cli.render.table import render_table
+
+        stream = sys.stderr if values["per_sample"] == "-" else sys.stdout
+        _print(render_table(report, width=_width(stream), color=_colored(values["color"], stream)), stream)
+
+
+def _width(stream: Any) -> int:
+    import shutil
+
+    return shutil.get_terminal_size((80, 24)).columns if stream.isatty() or "COLUMNS" in os.environ else 80
+
+
+def _colored(wanted: bool | None, stream: Any) -> bool:
+    if wanted is not None:
+        return wanted
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _show_error(error: CeError, *, as_json: bool) -> None:
+    from ce_cli.render.errors import errors_json, render_error
+
+    if as_json:
+        _print(errors_json(error), sys.stdout)
+    _print(render_error(error), sys.stderr)
+
+
+def _print(text: str, stream: Any) -> None:
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def _guarded(show: Callable[[], None], code: ExitCode) -> int:
+    """Show something and return the code, also where nobody reads it any more."""
+    try:
+        show()
+    except BrokenPipeError:
+        _forget_stdout()
+    return int(code)
+
+
+def _forget_stdout() -> None:
+    """Let the interpreter's last flush go nowhere: the reader of the pipe has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave_on_terminate() -> None:
+    import signal
+
+    def leave(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, leave)

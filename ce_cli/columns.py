@@ -1,0 +1,389 @@
+"""Which column is what: names and a look at the first rows in, decisions out. No data is read here."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ce_cli.errors import CeError, Problem, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ce_cli.plan import Options
+
+Side = Literal["predictions", "labels"]
+
+LABEL_NAMES = ("label", "y", "y_true", "target", "class", "truth", "obs")
+ID_NAMES = ("id", "key", "uid", "row_id", "sample_id", "index")
+WEIGHT_NAMES = ("weight", "sample_weight")
+STRONG_SCORES = ("prob", "y_prob", "proba", "probability", "logit", "logprob")
+WEAK_SCORES = ("p", "score", "prediction", "pred", "y_pred")
+PREFIXES = {"prob_": "probs", "p_": "probs", "proba_": "probs", "logit_": "logits", "logprob_": "logprobs"}
+LIST_NAMES = {"logprob": "logprobs", "logit": "logits", "prob": "probs"}
+# Prefixes of label columns that stand for one class each.
+LABEL_PREFIXES = ("label_", "target_")
+
+_SUM_TOLERANCE = 0.01  # of a sample row: only to tell which columns belong together, every row is verified later
+
+
+@dataclass(frozen=True, slots=True)
+class SampleColumn:
+    """The first cells of a column: as text (None: empty), and as numbers where all of them are."""
+
+    kind: Literal["number", "text", "list", "other"]
+    cells: tuple[str | None, ...]
+    numbers: tuple[float, ...] = ()
+    size: int | None = None  # of a list
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """A data set as the decisions need to see it."""
+
+    path: str
+    columns: dict[str, SampleColumn]
+    headerless: bool
+
+    def find(self, name: str) -> str | None:
+        """Return the column of this name; case matters only where two differ by nothing else."""
+        if name in self.columns:
+            return name
+        alike = [column for column in self.columns if column.lower() == name.lower()]
+        return alike[0] if len(alike) == 1 else None
+
+    def require(self, name: str, option: str) -> str:
+        """Return the column that an option names, or raise unknown_column."""
+        found = self.find(name)
+        if found is None:
+            raise unknown_column(self, name, option)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The score columns: their class names where they have any, and the scale that their names tell."""
+
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+    scale: str | None
+    list_size: int | None = None
+    from_prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What every column was taken for. `ids` are the shared key columns; none means alignment by position or one file."""
+
+    scores: Scores
+    label: str
+    label_side: Side
+    weight: str | None
+    weight_side: Side | None
+    ids: tuple[str, ...]
+    alignment: str  # "id", "position", or "file" where labels and scores stand in one file
+    label_ids: tuple[str, ...] = ()  # how the labels file spells the ids
+
+
+def unknown_column(table: TableInfo, name: str, option: str) -> CeError:
+    """Return the error for a column that is not there."""
+    close = difflib.get_close_matches(name, table.columns, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"the columns are: {listed(table.columns)}"
+    return CeError(
+        Problem("unknown_column", f"{option} names {name!r}, which is not a column", file=table.path, column=name, hint=hint)
+    )
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Return names in one line, cut where there are many."""
+    names = list(names)
+    more = f" … and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -> Layout:
+    """Decide which columns are the label, the scores, the weight and the ids.
+
+    Raises CeError: unknown_column, ambiguous_columns, bad_option.
+    """
+    label_table = predictions if labels is None else labels
+    label_side: Side = "predictions" if labels is None else "labels"
+    weight_side, weight = _weight(predictions, labels, options)
+    label = _label(label_table, options, weight, shared=set() if labels is None else set(predictions.columns))
+    chosen_ids = tuple(predictions.require(name, "--id-col") for name in options.id_col)
+    taken = {*chosen_ids} | ({weight} if weight and weight_side == "predictions" else set())
+    if labels is None:
+        taken.add(label)
+    label_cells = [cell for cell in label_table.columns[label].cells if cell is not None]
+    scores = _scores(predictions, options, taken, label_cells, labels)
+    ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, label, weight)
+    if labels is None:
+        alignment = "file"
+        ids = chosen_ids or _recognised_ids(predictions.columns, predictions.columns)
+    else:
+        alignment = _alignment(options, ids)
+    return Layout(scores, label, label_side, weight, weight_side, ids, alignment, label_ids)
+
+
+def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) -> tuple[Side | None, str | None]:
+    if options.weight_col is None:
+        return None, None
+    if labels is not None and (found := labels.find(options.weight_col)) is not None:
+        return "labels", found
+    found = predictions.find(options.weight_col)
+    if found is None:
+        raise unknown_column(labels or predictions, options.weight_col, "--weight-col")
+    return "predictions", found
+
+
+def _label(table: TableInfo, options: Options, weight: str | None, shared: set[str]) -> str:
+    if options.label_col is not None:
+        if "," in options.label_col and table.find(options.label_col) is None:
+            raise fail(
+                "bad_option",
+                f"--label-col takes one column, but got {options.label_col!r}",
+                hint="name the one column that holds the label of each row",
+            )
+        return table.require(options.label_col, "--label-col")
+    for name in LABEL_NAMES:
+        found = table.find(name)
+        if found is not None and found != weight:
+            return found
+    rest = [name for name in table.columns if not is_id(name) and not is_index(name) and not is_weight(name)]
+    if len(rest) > 1:
+        rest = [name for name in rest if name not in shared] if shared else []
+    if len(rest) == 1:
+        return rest[0]
+    raise CeError(
+        Problem(
+            "unknown_column",
+            "no column is called " + ", ".join(LABEL_NAMES[:-1]) + f" or {LABEL_NAMES[-1]}",
+            file=table.path,
+            hint=f"name the label's column with --label-col; the columns are: {listed(table.columns)}",
+        )
+    )
+
+
+def is_id(name: str) -> bool:
+    """Tell whether a name is that of an id."""
+    return name.lower() in ID_NAMES or name.lower().endswith("_id")
+
+
+def is_index(name: str) -> bool:
+    """Tell whether a name is that of a data frame's index."""
+    return name.startswith("Unnamed: ") or (name.startswith("__index_level_") and name.endswith("__"))
+
+
+def is_weight(name: str) -> bool:
+    """Tell whether a name is that of a weight."""
+    return name.lower() in WEIGHT_NAMES
+
+
+def _alignment(options: Options, ids: tuple[str, ...]) -> str:
+    if options.align == "position":
+        return "position"
+    if options.align == "id" and not ids:
+        raise fail("unknown_column", "--align id, but the two files share no column", hint="name it with --id-col")
+    return "id" if ids else "position"
+
+
+def _recognised_ids(names: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+    lower = {name.lower() for name in others}
+    shared = [name for name in names if name.lower() in lower]
+    for known in ID_NAMES:
+        found = [name for name in shared if name.lower() == known]
+        if found:
+            return (found[0],)
+    return tuple(name for name in shared if name.lower().endswith("_id"))
+
+
+def _ids(
+    predictions: TableInfo, labels: TableInfo, options: Options, scores: Scores, label: str, weight: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the key columns as the predictions and as the labels spell them."""
+    if options.id_col:
+        mine = tuple(predictions.require(name, "--id-col") for name in options.id_col)
+        return mine, tuple(labels.require(name, "--id-col") for name in options.id_col)
+    mine = _recognised_ids(predictions.columns, labels.columns)
+    if not mine:
+        excluded = {*scores.columns, label, weight}
+        shared = [name for name in predictions.columns if labels.find(name) is not None and name not in excluded]
+        shared = [name for name in shared if not is_weight(name) and labels.find(name) != label]
+        named = [name for name in shared if not is_index(name)]
+        mine = () if predictions.headerless or labels.headerless else tuple(named or shared)
+    return mine, tuple(labels.require(name, "--id-col") for name in mine)
+
+
+def _scores(
+    table: TableInfo, options: Options, taken: set[str], label_cells: Sequence[str], labels: TableInfo | None
+) -> Scores:
+    if options.pred_cols:
+        return _named_scores(table, options.pred_cols)
+    free = [
+        name
+        for name in table.columns
+        if name not in taken and not is_id(name) and not is_index(name) and not is_weight(name)
+    ]
+    for find in (_strong_score, _prefixed_scores, _list_score, _weak_score, _single_prefixed):
+        found = find(table, free, options)
+        if found is not None:
+            return found
+    numeric = [name for name in free if table.columns[name].kind == "number" and name.lower() not in LABEL_NAMES]
+    return _bare_scores(table, numeric, label_cells, options, separate=labels is not None)
+
+
+def _named_scores(table: TableInfo, patterns: tuple[str, ...]) -> Scores:
+    columns: list[str] = []
+    for pattern in patterns:
+        exact = table.find(pattern)
+        matched = [exact] if exact is not None else fnmatch.filter(table.columns, pattern)
+        if not matched:
+            raise unknown_column(table, pattern, "--pred-cols")
+        columns += [name for name in matched if name not in columns]
+    if len(columns) == 1 and table.columns[columns[0]].kind == "list":
+        return _list_scores(table, columns[0])
+    prefix = next((p for p in _longest_first() if all(name.lower().startswith(p) for name in columns)), None)
+    if prefix is not None:
+        return Scores(tuple(columns), tuple(name[len(prefix) :] for name in columns), PREFIXES[prefix], from_prefix=True)
+    scale = _scale_of_name(columns[0]) if len(columns) == 1 else None
+    return Scores(tuple(columns), tuple(columns) if len(columns) > 1 else (), scale)
+
+
+def _strong_score(table: TableInfo, free: list[str], options: Options) -> Scores | None:
+    fitting = [name for name in STRONG_SCORES if options.input in (None, "percent", _scale_of_name(name))]
+    for name in (*fitting, *STRONG_SCORES):
+        found = next((column for column in free if column.lower() == name), None)
+        if found is None:
+            continue
+        if table.columns[found].kind == "list":
+            return _list_scores(table, found)
+        return Scores((found,), (), _scale_of_name(name))
+    return None
+
+
+def _prefixed_scores(table: TableInfo, free: list[str], options: Options) -> Scores | None:
+    families = {
+        prefix: [name for name in free if name.lower().startswith(prefix) and table.columns[name].kind != "list"]
+        for prefix in PREFIXES
+    }
+    found = {prefix: columns for prefix, columns in families.items() if len(columns) > 1}
+    if len(found) > 1 and options.input is not None:
+        wanted = "probs" if options.input == "percent" else options.input
+        found = {prefix: columns for prefix, columns in found.items() if PREFIXES[prefix] == wanted} or found
+    if len(found) > 1:
+        names = " and ".join(f"{prefix}*" for prefix in found)
+        raise fail(
+            "ambiguous_columns",
+            f"there are columns {names}: which are the scores?",
+            file=table.path,
+            hint=f"choose with --pred-cols, for example --pred-cols '{next(iter(found))}*'",
+        )
+    for prefix, columns in found.items():
+        names_without = tuple(name[len(prefix) :] for name in columns)
+        return Scores(tuple(columns), names_without, PREFIXES[prefix], from_prefix=True)
+    return None
+
+
+def _list_score(table: TableInfo, free: list[str], options: Options) -> Scores | None:  # noqa: ARG001 - as its siblings
+    lists = [name for name in free if table.columns[name].kind == "list"]
+    if len(lists) > 1:
+        raise fail(
+            "ambiguous_columns",
+            f"there are several list columns: {listed(lists)}",
+            file=table.path,
+            hint="choose one with --pred-cols",
+        )
+    return _list_scores(table, lists[0]) if lists else None
+
+
+def _weak_score(table: TableInfo, free: list[str], options: Options) -> Scores | None:  # noqa: ARG001 - as its siblings
+    numeric = [name for name in free if table.columns[name].kind == "number"]
+    for name in WEAK_SCORES:
+        found = next((column for column in numeric if column.lower() == name), None)
+        if found is None:
+            continue
+        others = [column for column in numeric if column != found and column.lower() not in LABEL_NAMES]
+        hard = set(table.columns[found].numbers) <= {0.0, 1.0}
+        if hard and name in WEAK_SCORES[2:] and others:
+            continue
+        return Scores((found,), (), None)
+    return None
+
+
+def _single_prefixed(table: TableInfo, free: list[str], options: Options) -> Scores | None:  # noqa: ARG001 - as its siblings
+    for prefix in _longest_first():
+        columns = [name for name in free if name.lower().startswith(prefix) and table.columns[name].kind == "number"]
+        if len(columns) == 1:
+            return Scores(tuple(columns), (columns[0][len(prefix) :],), PREFIXES[prefix], from_prefix=True)
+    return None
+
+
+def _bare_scores(
+    table: TableInfo, numeric: list[str], label_cells: Sequence[str], options: Options, *, separate: bool
+) -> Scores:
+    """Return the scores among columns whose names tell nothing but, perhaps, a class."""
+    if not numeric:
+        raise CeError(
+            Problem(
+                "unknown_column",
+                "no column looks like a score",
+                file=table.path,
+                hint=f"name the scores with --pred-cols; the columns are: {listed(table.columns)}",
+            )
+        )
+    if len(numeric) == 1:
+        return Scores((numeric[0],), (), None)
+    values = set(label_cells) | {cell.removesuffix(".0") for cell in label_cells}
+    named = [name for name in numeric if name in values]
+    for columns in (named, numeric):
+        if len(columns) > 1 and _fits(table, columns, options):
+            return _class_columns(table, columns)
+    odd = [name for name in numeric if name not in named and _leaves_scale(table, name, options)]
+    if (separate or len(named) > 1) and not odd and (named or table.headerless):
+        return _class_columns(table, numeric if separate else named)
+    raise fail(
+        "ambiguous_columns",
+        f"several columns could be scores: {listed(numeric)}",
+        file=table.path,
+        column=odd[0] if odd else None,
+        hint="name the scores with --pred-cols A,B,… (for one of several forecasters: --pred-cols NAME)",
+    )
+
+
+def _class_columns(table: TableInfo, columns: list[str]) -> Scores:
+    names = [str(position) for position in range(len(columns))] if table.headerless else columns
+    return Scores(tuple(columns), tuple(names), None)
+
+
+def _fits(table: TableInfo, columns: list[str], options: Options) -> bool:
+    """Tell whether the sample's scores in these columns, and in them alone, make a whole."""
+    if options.input in ("logits", "logprobs") or options.row_sum != "strict":
+        return False
+    whole = 100.0 if options.input == "percent" else 1.0
+    rows = list(zip(*(table.columns[name].numbers for name in columns), strict=False))
+    return bool(rows) and all(abs(sum(row) - whole) <= _SUM_TOLERANCE * whole for row in rows)
+
+
+def _leaves_scale(table: TableInfo, name: str, options: Options) -> bool:
+    if options.input in ("logits", "logprobs"):
+        return False
+    most = 100.0 if options.input == "percent" else 1.0
+    return any(not -1e-9 <= value <= most * 1.001 for value in table.columns[name].numbers)
+
+
+def _list_scores(table: TableInfo, column: str) -> Scores:
+    scale = next((scale for start, scale in LIST_NAMES.items() if column.lower().startswith(start)), None)
+    return Scores((column,), (), scale, list_size=table.columns[column].size)
+
+
+def _scale_of_name(name: str) -> str | None:
+    lower = name.lower()
+    if lower in ("logit", "logprob"):
+        return lower + "s"
+    return "probs" if lower in STRONG_SCORES else None
+
+
+def _longest_first() -> list[str]:
+    return sorted(PREFIXES, key=len, reverse=True)

@@ -1,0 +1,289 @@
+"""Runs an evaluation: pairs of rows, checked and scored on threads, folded into states."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from ce_cli.block import Block
+from ce_cli.checks import Faults
+from ce_cli.errors import CeError, Problem
+from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file
+from ce_cli.readers.arrays import texts
+from ce_cli.setup import make_task, not_one_class
+from ce_cli.state.evaluation import EvalState
+from ce_cli.tasks.base import slices
+from ce_cli.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ce_cli.arrays import Ints
+    from ce_cli.block import Pair, Scored
+    from ce_cli.checks import FaultRow
+    from ce_cli.plan import Options
+    from ce_cli.readers.base import DataSet
+    from ce_cli.tasks.base import Checked, Context, Task
+
+
+class ScoredRows(NamedTuple):
+    """What a consumer of single rows gets: a pair, and for some of its positions what they score."""
+
+    pair: Pair
+    pieces: list[tuple[Ints, Block, Scored]]
+    faults: list[FaultRow]
+
+
+class RowSink(Protocol):
+    """Takes every row in order: the per-sample file, the list of invalid rows."""
+
+    wants_faults: bool
+
+    def write(self, rows: ScoredRows) -> None:
+        """Take the next rows."""
+
+    def restart(self) -> None:
+        """Forget all rows: the files turned out to need a join."""
+
+    def complete(self) -> None:
+        """Learn that there are no more rows."""
+
+
+class Watcher(Protocol):
+    """Is told how far the work has come."""
+
+    def update(self, rows: int, bytes_done: int) -> None:
+        """Take the rows and bytes done so far."""
+
+
+@dataclass
+class Outcome:
+    """The merged statistics of a run."""
+
+    state: EvalState
+    counts: AlignmentCounts
+    invalid: int
+    fault_kinds: list[Problem]
+
+
+class _Accumulators:
+    """A state for each thread that needs one at a time; their order never matters."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._free: list[tuple[EvalState, Faults]] = []
+        self._all: list[tuple[EvalState, Faults]] = []
+
+    def take(self) -> tuple[EvalState, Faults]:
+        """Return a state that no other thread uses."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            made = (EvalState(self._context.plan), Faults())
+            self._all.append(made)
+            return made
+
+    def give_back(self, state: tuple[EvalState, Faults]) -> None:
+        """Let others use a state."""
+        self._free.append(state)
+
+    def merged(self) -> tuple[EvalState, Faults]:
+        """Return all states as one."""
+        state, faults = EvalState(self._context.plan), Faults()
+        for one, two in self._all:
+            state.merge(one)
+            faults.merge(two)
+        return state, faults
+
+
+def default_jobs() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    predictions: DataSet,
+    labels: DataSet | None,
+    context: Context,
+    options: Options,
+    sinks: Sequence[RowSink] = (),
+    watcher: Watcher | None = None,
+) -> Outcome:
+    """Evaluate every row. Raises CeError with every kind of fault, unless invalid rows are to be dropped."""
+    with Workers(options.jobs or default_jobs()) as workers:
+        try:
+            return _fold(_in_order, predictions, labels, context, options, workers, sinks, watcher)
+        except OutOfOrderError:
+            for sink in sinks:
+                sink.restart()
+            return _fold(_by_join, predictions, labels, context, options, workers, sinks, watcher)
+
+
+def _in_order(
+    predictions: DataSet,
+    labels: DataSet | None,
+    context: Context,
+    options: Options,
+    workers: Workers,
+    counts: AlignmentCounts,
+) -> Iterator[Pair]:
+    rows = options.chunk_rows or CHUNK_ROWS
+    if labels is None:
+        return single_file(predictions, context.layout, workers, rows, counts)
+    return side_by_side(predictions, labels, context.layout, workers, rows, counts)
+
+
+def _by_join(
+    predictions: DataSet,
+    labels: DataSet | None,
+    context: Context,
+    options: Options,
+    workers: Workers,
+    counts: AlignmentCounts,
+) -> Iterator[Pair]:
+    from ce_cli.readers.join import joined
+
+    assert labels is not None  # noqa: S101 - one file is never out of order
+    rows = options.chunk_rows or CHUNK_ROWS
+    return joined(predictions, labels, context.layout, workers, rows, counts, drop=options.missing == "drop")
+
+
+def _fold(
+    aligned,  # type: ignore[no-untyped-def]
+    predictions: DataSet,
+    labels: DataSet | None,
+    context: Context,
+    options: Options,
+    workers: Workers,
+    sinks: Sequence[RowSink],
+    watcher: Watcher | None,
+) -> Outcome:
+    counts = AlignmentCounts()
+    worker = _Worker(context, keep_rows=bool(sinks), keep_faults=any(sink.wants_faults for sink in sinks))
+    pairs = aligned(predictions, labels, context, options, workers, counts)
+    for scored in workers.ordered(worker, pairs):
+        if scored is not None:
+            for sink in sinks:
+                sink.write(scored)
+        if watcher is not None:
+            watcher.update(counts.predictions, predictions.bytes_read + (labels.bytes_read if labels else 0))
+    for sink in sinks:
+        sink.complete()
+    state, faults = worker.accumulators.merged()
+    return _concluded(context, state, faults, counts, drop=options.on_invalid == "drop")
+
+
+def _concluded(context: Context, state: EvalState, faults: Faults, counts: AlignmentCounts, *, drop: bool) -> Outcome:
+    problems = faults.problems()
+    unexpected = not_one_class(context, {text: (tally.count, tally.first) for text, tally in state.others.items()})
+    if unexpected is not None:
+        raise CeError(unexpected, *problems)
+    if problems and not drop:
+        raise CeError(*problems)
+    if counts.predictions == 0:
+        raise CeError(Problem("no_samples", "there are no rows", file=context.predictions_path))
+    if state.scored == 0:
+        raise CeError(*_nothing_scored(context, state, problems))
+    return Outcome(state, counts, faults.invalid, problems)
+
+
+def _nothing_scored(context: Context, state: EvalState, problems: list[Problem]) -> list[Problem]:
+    if state.tallies["zero_weight"].count:
+        weight = context.layout.weight
+        side = context.labels_path if context.layout.weight_side == "labels" else context.predictions_path
+        return [Problem("weights_sum_to_zero", "every weight is 0", file=side, column=weight)]
+    hint = "every row was dropped as invalid or without a partner" if problems else "every row was ignored or dropped"
+    return [Problem("no_scored_samples", "no row is left to score", file=context.predictions_path, hint=hint), *problems]
+
+
+class _Worker:
+    """Checks, scores and folds one pair; called on any thread."""
+
+    def __init__(self, context: Context, *, keep_rows: bool, keep_faults: bool) -> None:
+        self._context = context
+        self._task: Task = make_task(context)
+        self._keep_rows, self._keep_faults = keep_rows, keep_faults
+        self.accumulators = _Accumulators(context)
+
+    def __call__(self, pair: Pair) -> ScoredRows | None:
+        accumulated = self.accumulators.take()
+        try:
+            return self._fold(pair, *accumulated)
+        finally:
+            self.accumulators.give_back(accumulated)
+
+    def _fold(self, pair: Pair, state: EvalState, faults: Faults) -> ScoredRows | None:
+        pieces: list[tuple[Ints, Block, Scored]] = []
+        kept: list[FaultRow] = []
+        offset = 0
+        for part in slices(pair, self._task.block_rows(pair)):
+            checked = self._task.check(part, faults, keep=self._keep_faults)
+            kept += checked.faults
+            self._note(checked, part, state)
+            for at, block, counts in _by_weight(checked.block, len(part.rows)):
+                if not counts and not self._keep_rows:
+                    continue
+                scored = self._task.score(block)
+                if counts:
+                    state.update(scored, block.weight, part.rows[at], self._describer(part, at, scored))
+                if self._keep_rows:
+                    pieces.append((at + offset, block, scored))
+            offset += len(part.rows)
+        return ScoredRows(pair, pieces, kept) if self._keep_rows else None
+
+    def _note(self, checked: Checked, part: Pair, state: EvalState) -> None:
+        block, notes = checked.block, checked.notes
+        at = slice(None) if block.at is None else block.at
+        rows = part.rows[at]
+        if len(checked.ignored):
+            state.tallies["ignored"].add(part.rows[checked.ignored])
+        if block.weight is not None:
+            state.tally("zero_weight", block.weight == 0, rows)
+        state.tally("above_one", None if notes.above_one is None else notes.above_one[at], rows)
+        state.tally("renormalized", None if notes.renormalized is None else notes.renormalized[at], rows)
+        if notes.sum_error is not None:
+            state.note_sum_error(notes.sum_error[at])
+            if self._context.plan.row_sum == "raw":
+                state.tally("uneven", notes.sum_error[at] > _UNEVEN, rows)
+        for text, positions in checked.encoded.others.items():
+            state.note_other(text, part.label_rows[positions])
+
+    def _describer(self, part: Pair, at: Ints, scored: Scored):  # type: ignore[no-untyped-def]
+        def describe(chosen: Ints) -> list[tuple[object, ...]]:
+            layout, classes = self._context.layout, self._context.plan.classes
+            result: list[tuple[object, ...]] = []
+            for position in chosen.tolist():
+                row = int(at[position])
+                ids = [_cell(part.predictions, name, row) for name in layout.ids]
+                result.append(
+                    (
+                        "|".join(ids) if ids else None,
+                        _cell(part.labels, layout.label, row),
+                        classes[int(scored.predicted[position])],
+                        float(scored.prob_label[position]),
+                    )
+                )
+            return result
+
+        return describe
+
+
+_UNEVEN = 3.5e-4
+
+
+def _by_weight(block: Block, rows: int) -> Iterator[tuple[Ints, Block, bool]]:
+    """Cut a block into the rows that count and those of weight 0, with their positions in the pair."""
+    at = np.arange(rows) if block.at is None else block.at
+    if block.weight is None or (counted := block.weight > 0).all():
+        yield at, block, True
+        return
+    for chosen, counts in ((counted, True), (~counted, False)):
+        yield at[chosen], Block(None, block.label[chosen], block.scores[chosen], block.weight[chosen]), counts
+
+
+def _cell(batch, name: str, row: int) -> str:  # type: ignore[no-untyped-def]
+    value = texts(batch.column(name).slice(row, 1))[0].as_py()
+    return "" if value is None else str(value)

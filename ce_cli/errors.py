@@ -1,0 +1,116 @@
+"""Every error that a user can cause, as one family with stable codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process returns to its caller."""
+
+    OK = 0
+    GATE_FAILED = 1
+    ERROR = 2
+    DEFECT = 70
+    INTERRUPTED = 130
+
+
+# The order in which problems are shown: what must be mended first comes first.
+CODES: tuple[str, ...] = (
+    "bad_option",
+    "bad_gate",
+    "bad_bins",
+    "unwritable_output",
+    "no_such_file",
+    "unreadable_file",
+    "malformed_row",
+    "schema_mismatch",
+    "no_header",
+    "duplicate_column",
+    "unknown_column",
+    "ambiguous_columns",
+    "ambiguous_task",
+    "no_samples",
+    "length_mismatch",
+    "duplicate_id",
+    "missing_id",
+    "missing_label",
+    "unknown_label",
+    "target_out_of_range",
+    "missing_prediction",
+    "not_a_number",
+    "nan_prediction",
+    "probability_out_of_range",
+    "row_sum",
+    "infinite_logit",
+    "undefined_row",
+    "logprob_positive",
+    "sentinel_logprob",
+    "bad_weight",
+    "negative_weight",
+    "weights_sum_to_zero",
+    "no_scored_samples",
+)
+_RANK = {code: rank for rank, code in enumerate(CODES)}
+
+FIRST_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of fault: where it is, how often, and what to do about it.
+
+    `rows` holds the lowest affected rows (1 = the first data row), at most `FIRST_ROWS` of them; `count` is the number of
+    rows affected. `message` describes the first of them, offending value included.
+    """
+
+    code: str
+    message: str
+    file: str | None = None
+    column: str | None = None
+    rows: tuple[int, ...] = ()
+    count: int = 0
+    hint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.code not in _RANK:
+            raise ValueError(f"unknown error code {self.code!r}")
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the problem as the JSON contract spells it."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "file": self.file,
+            "column": self.column,
+            "rows": list(self.rows),
+            "count": self.count,
+            "hint": self.hint,
+        }
+
+
+class CeError(Exception):
+    """The input or the options are at fault: nothing was evaluated.
+
+    Carries every problem that was found, in the order of `CODES`, then by first row.
+    """
+
+    def __init__(self, *problems: Problem) -> None:
+        if not problems:
+            raise ValueError("an error needs at least one problem")
+        self.problems = tuple(sorted(problems, key=lambda p: (_RANK[p.code], p.rows[:1], p.column or "")))
+        super().__init__("; ".join(f"[{p.code}] {p.message}" for p in self.problems))
+
+    @property
+    def code(self) -> str:
+        """The code of the first problem."""
+        return self.problems[0].code
+
+    def __reduce__(self) -> tuple[type[CeError], tuple[Problem, ...]]:
+        return (type(self), self.problems)
+
+
+def fail(code: str, message: str, **where: object) -> CeError:
+    """Build a `CeError` with one problem: `raise fail("no_such_file", …, file=path)`."""
+    return CeError(Problem(code, message, **where))  # type: ignore[arg-type]

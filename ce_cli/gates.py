@@ -1,0 +1,316 @@
+"""Gates: what a user demands of a report, parsed before any data is read and judged when the report is there.
+
+A gate never passes for want of a number: what is absent, NaN or of a class without rows fails, with the reason.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Protocol
+
+from ce_cli.errors import CeError, Problem
+from ce_cli.metrics import METRICS, QUANTILES
+from ce_cli.report import COUNTS, ClassRow, GateResult, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from ce_cli.report import Report
+
+OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+METRIC_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Metric))
+CLASS_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ClassRow) if field.name != "name")
+
+_EXAMPLE = "cross_entropy < 0.35"
+_CLASS_EXAMPLE = "class[cat].cross_entropy < 0.5"
+_MAX_NAMES = 5
+
+# The bound cannot contain an operator but a class name can, so the last run of operator characters is the operator.
+_COMPARISON = re.compile(r"(?P<subject>.*?)(?P<operator>[<>=!]+)(?P<bound>[^<>=!]*)", re.DOTALL)
+# Greedy: the last `].` ends the name, whatever brackets and dots the name has.
+_CLASS = re.compile(r"class\[(?P<name>.*)\]\.(?P<field>.*)", re.DOTALL)
+# ASCII digits only and no underscores, unlike float().
+_BOUND = re.compile(
+    r"(?P<sign>[+-]?)(?:(?P<infinity>inf)|(?P<digits>[0-9]+\.?[0-9]*|\.[0-9]+)(?:e(?P<exponent>[+-]?[0-9]{1,9}))?)"
+    r"\s*(?P<percent>%?)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a report holds for a gate's subject; `reason` says why it cannot be compared, where it cannot."""
+
+    value: float | None
+    reason: str | None = None
+
+
+class Subject(Protocol):
+    """The left side of a gate: a number that a report may hold."""
+
+    def observe(self, report: Report) -> Observation:
+        """Look the number up."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSubject:
+    """`NAME` or `NAME.FIELD`: a metric's value, a bound of its interval, or its standard error."""
+
+    name: str
+    field: str = "value"
+
+    def observe(self, report: Report) -> Observation:
+        """Look the field up; absent where the report lacks the metric, or the metric this field."""
+        if self.name not in report:
+            return Observation(None, f"this report has no {self.name}")
+        metric = report[self.name]
+        value: float | None = getattr(metric, self.field)
+        if value is None:
+            return Observation(None, f"{self.name} = {metric.value:g} has no {self.field} in this report")
+        return _compared(value)
+
+
+@dataclass(frozen=True, slots=True)
+class CountSubject:
+    """`counts.NAME`: a number of rows."""
+
+    name: str
+
+    def observe(self, report: Report) -> Observation:
+        """Look the count up."""
+        return _looked_up(report.counts, self.name, "count")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileSubject:
+    """`quantiles.NAME`: a quantile of the loss."""
+
+    name: str
+
+    def observe(self, report: Report) -> Observation:
+        """Look the quantile up; absent where the report has no quantiles."""
+        return _looked_up(report.quantiles, self.name, "quantile")
+
+
+@dataclass(frozen=True, slots=True)
+class RowSumSubject:
+    """`max_row_sum_error`: the largest distance of a row's sum from 1."""
+
+    def observe(self, report: Report) -> Observation:
+        """Look the distance up; absent where rows are not probabilities of several classes."""
+        if report.max_row_sum_error is None:
+            return Observation(None, "this report has no max_row_sum_error")
+        return _compared(report.max_row_sum_error)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSubject:
+    """`class[NAME].FIELD`: a number of one class, the name being compared exactly as it was written."""
+
+    name: str
+    field: str
+
+    def observe(self, report: Report) -> Observation:
+        """Look the field up; not comparable where the class is unknown or has no rows, not even its `n`."""
+        row = next((row for row in report.per_class if row.name == self.name), None)
+        if row is None:
+            return Observation(None, f"there is no class {self.name!r}; {_classes_of(report)}")
+        value: float | None = getattr(row, self.field)
+        if row.n == 0:
+            return Observation(None if value is None else float(value), f"class {self.name!r} has no rows")
+        if value is None:
+            return Observation(None, f"class {self.name!r} has no {self.field} in this report")
+        return _compared(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One parsed gate: `subject` `operator` `bound`; `expression` is what the user wrote, stripped."""
+
+    expression: str
+    subject: Subject
+    operator: str
+    bound: float
+
+
+def parse_gate(text: str) -> Gate:
+    """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
+
+    METRIC is a name of `METRICS`, `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last
+    four have no fields. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a
+    double. Raises `CeError` with the code `bad_gate`.
+    """
+    expression = text.strip()
+    try:
+        subject, comparison, bound = _split(expression)
+        return Gate(expression, _parse_subject(subject), comparison, _parse_bound(bound))
+    except _MalformedError as error:
+        raise CeError(Problem("bad_gate", f"{expression!r}: {error.message}", hint=error.hint)) from None
+
+
+def parse_gates(texts: Iterable[str]) -> tuple[Gate, ...]:
+    """Parse every gate, in order; raises one `CeError` with the problems of all that are malformed."""
+    gates: list[Gate] = []
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            gates.append(parse_gate(text))
+        except CeError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise CeError(*problems)
+    return tuple(gates)
+
+
+def judge(gate: Gate, report: Report) -> GateResult:
+    """Compare what the report holds with the gate's bound.
+
+    An infinite observation compares as any number does. `margin`, in the metric's unit, is the room left to the bound
+    (negative where it is exceeded), and for == and != the distance from it; None where no comparison was possible, and
+    where both sides are the same infinity. `reason` says why no comparison was possible, and is None otherwise.
+    """
+    seen = gate.subject.observe(report)
+    if seen.value is None or seen.reason is not None:
+        return GateResult(gate.expression, seen.value, gate.bound, margin=None, passed=False, reason=seen.reason)
+    passed = OPERATORS[gate.operator](seen.value, gate.bound)
+    margin = _margin(gate.operator, seen.value, gate.bound)
+    return GateResult(gate.expression, seen.value, gate.bound, margin=margin, passed=passed)
+
+
+class _MalformedError(Exception):
+    """What is wrong with an expression, and how it could be right."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def _split(expression: str) -> tuple[str, str, str]:
+    """Return subject, operator and bound, without the blanks around them."""
+    match = _COMPARISON.fullmatch(expression)
+    if match is None:
+        raise _MalformedError("there is no comparison", f"a gate reads METRIC OP NUMBER, for example {_EXAMPLE}")
+    subject, comparison, bound = (part.strip() for part in match.groups())
+    if comparison not in OPERATORS:
+        raise _MalformedError(
+            f"{comparison!r} is not an operator", f"the operators are {' '.join(OPERATORS)}, for example {_EXAMPLE}"
+        )
+    if not subject:
+        raise _MalformedError("there is no metric before the operator", f"a gate reads like {_EXAMPLE}")
+    return subject, comparison, bound
+
+
+def _parse_subject(text: str) -> Subject:
+    if text.startswith("class["):
+        return _parse_class(text)
+    if re.search("[<>=!]", text):
+        raise _MalformedError("a gate has one comparison", f"write one gate for each, for example {_EXAMPLE}")
+    if text == "max_row_sum_error":
+        return RowSumSubject()
+    name, dot, field = text.partition(".")
+    if name == "counts":
+        return CountSubject(_known(field, COUNTS, "count", "counts.{}", "counts.infinite == 0"))
+    if name == "quantiles":
+        return QuantileSubject(_known(field, QUANTILES, "quantile", "quantiles.{}", "quantiles.0.99 < 2.5"))
+    if name not in METRICS:
+        raise _unknown_metric(text)
+    if not dot:
+        return MetricSubject(name)
+    return MetricSubject(name, _known(field, METRIC_FIELDS, "field", name + ".{}", "cross_entropy.upper <= 0.36"))
+
+
+def _parse_class(text: str) -> ClassSubject:
+    match = _CLASS.fullmatch(text)
+    if match is None:
+        raise _MalformedError(
+            "a class needs a closing bracket and a field", f"class[NAME].FIELD, for example {_CLASS_EXAMPLE}"
+        )
+    name, field = match.groups()
+    return ClassSubject(name, _known(field, CLASS_FIELDS, "class field", "class[…].{}", _CLASS_EXAMPLE))
+
+
+def _known(name: str, names: Collection[str], kind: str, spelling: str, example: str) -> str:
+    """Return the name if it is one of the names; otherwise say which there are and which come close."""
+    if name in names:
+        return name
+    close = [spelling.format(match) for match in _close_matches(name, names)]
+    message = f"{name!r} is not a {kind}" if name else f"a {kind} is missing"
+    raise _MalformedError(message, f"{_did_you_mean(close)}there are {', '.join(names)}, for example {example}")
+
+
+def _unknown_metric(text: str) -> _MalformedError:
+    names = [*METRICS, *(f"counts.{name}" for name in COUNTS), *(f"quantiles.{name}" for name in QUANTILES)]
+    close = _close_matches(text, [*names, "max_row_sum_error"])
+    known = f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].… and max_row_sum_error"
+    hint = f"{_did_you_mean(close)}a gate reads like {_EXAMPLE}" if close else f"{known}; for example {_EXAMPLE}"
+    return _MalformedError(f"{text!r} is not a metric", hint)
+
+
+def _close_matches(name: str, names: Collection[str]) -> list[str]:
+    return difflib.get_close_matches(name.lower(), names)
+
+
+def _did_you_mean(names: list[str]) -> str:
+    return f"did you mean {' or '.join(names)}? " if names else ""
+
+
+def _parse_bound(text: str) -> float:
+    """Return the number as a double; a percentage moves the decimal point in the text, so that 29% is exactly 0.29."""
+    match = _BOUND.fullmatch(text)
+    if match is None:
+        raise _malformed_bound(text)
+    if match["infinity"]:
+        return float(match["sign"] + "inf")
+    exponent = int(match["exponent"] or 0) - (2 if match["percent"] else 0)
+    bound = float(f"{match['sign']}{match['digits']}e{exponent}")
+    if math.isinf(bound):
+        raise _MalformedError(f"{text!r} is beyond the largest double", "inf is a bound too: cross_entropy < inf")
+    return bound + 0.0  # turns -0 into 0, which would show in the margin
+
+
+def _malformed_bound(text: str) -> _MalformedError:
+    example = f"for example {_EXAMPLE} or skill > 20%"
+    if not text:
+        return _MalformedError("there is no number after the operator", example)
+    if text.lstrip("+-").lower() == "nan":
+        return _MalformedError("nothing compares with nan", f"a gate on a metric that is NaN fails anyway; {example}")
+    return _MalformedError(f"{text!r} is not a number", f"METRIC OP NUMBER[%], {example}")
+
+
+def _compared(value: float) -> Observation:
+    return Observation(
+        float(value), "the observed value is NaN, which compares with nothing" if math.isnan(value) else None
+    )
+
+
+def _looked_up(values: Mapping[str, float], name: str, kind: str) -> Observation:
+    return _compared(values[name]) if name in values else Observation(None, f"this report has no {kind} {name}")
+
+
+def _classes_of(report: Report) -> str:
+    """Return what to say of the classes that a report has; repr, because a name may hold any character."""
+    if not report.per_class:
+        return "this report has no classes"
+    names = ", ".join(repr(row.name) for row in report.per_class[:_MAX_NAMES])
+    more = len(report.per_class) - _MAX_NAMES
+    return f"the classes are {names}{f' and {more} more' if more > 0 else ''}"
+
+
+def _margin(comparison: str, observed: float, bound: float) -> float | None:
+    if observed == bound and math.isinf(bound):
+        return None
+    if comparison in ("==", "!="):
+        return abs(observed - bound)
+    return bound - observed if comparison in ("<", "<=") else observed - bound

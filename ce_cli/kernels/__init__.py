@@ -1,0 +1,1 @@
+"""Pure NumPy functions: arrays in, per-sample losses out. Nothing here knows of files, options or reports."""

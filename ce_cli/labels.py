@@ -1,0 +1,180 @@
+"""From the labels in a file to class numbers: by their text, never by sorting them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from ce_cli.readers.arrays import nulls, numbers, plain, texts, view
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ce_cli.arrays import Bools, Floats, Ints
+
+_WHOLE = re.compile(r"-?\d+\.0+")
+_MANY = 512  # distinct labels in one batch: from here on they are probabilities, parsed in bulk
+_UNKNOWN, _IGNORED = -1.0, -2.0
+
+
+class Encoded(NamedTuple):
+    """Labels of one batch: `(n,) float64`, a class number or, for a binary task, the probability of the positive class.
+
+    `missing`, `unknown` and `ignored` mark the cells that have none. `others` has the positions of every text that was
+    taken for the negative class because it is not the positive one.
+    """
+
+    values: Floats
+    missing: Bools | None
+    unknown: Bools | None
+    ignored: Bools | None
+    others: dict[str, Ints]
+
+
+class Lookup(Protocol):
+    """What a codec needs to know: the value of one text; below 0 where there is none."""
+
+    soft: bool
+    positive: str | None
+
+    def value(self, text: str) -> float:
+        """Return the class number or the probability that a text stands for, -1 for an unknown text."""
+
+
+class ClassLookup:
+    """Class names, each its own number; failing that, 1.0 stands for 1."""
+
+    soft = False
+    positive = None
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._numbers = {name: float(number) for number, name in enumerate(names)}
+
+    def value(self, text: str) -> float:
+        """Return the number of a class."""
+        return self._numbers.get(text, self._numbers.get(without_zeros(text), _UNKNOWN))
+
+
+class TruthLookup:
+    """0 and 1, true and false, and any probability of the positive class between."""
+
+    soft = True
+    positive = None
+
+    def value(self, text: str) -> float:
+        """Return the probability that a text stands for."""
+        known = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}.get(text.lower())
+        if known is not None:
+            return known
+        try:
+            number = float(text)
+        except ValueError:
+            return _UNKNOWN
+        return number + 0.0 if 0.0 <= number <= 1.0 and "_" not in text else _UNKNOWN
+
+
+class OneLookup:
+    """One name is the positive class; whatever else there is, once, is the negative one."""
+
+    soft = False
+
+    def __init__(self, positive: str) -> None:
+        self.positive: str | None = positive
+
+    def value(self, text: str) -> float:
+        """Return 1 for the positive class and 0 for any other."""
+        return float(self.positive in (text, without_zeros(text)))
+
+
+class LabelCodec:
+    """Turns a label column into numbers, looking each distinct text up once."""
+
+    def __init__(self, lookup: Lookup, ignored: tuple[str, ...] = ()) -> None:
+        self._lookup = lookup
+        self._ignored = frozenset(ignored)
+        self._known: dict[str, float] = {}
+
+    def encode(self, array: pa.Array) -> Encoded:
+        """Return the labels of a column of any type."""
+        import pyarrow as pa
+
+        if self._lookup.soft and (pa.types.is_floating(array.type) or _is_truth(array)):
+            fast = self._encode_numbers(array)
+            if fast is not None:
+                return fast
+        coded = array if pa.types.is_dictionary(array.type) else plain(array).dictionary_encode()
+        if len(coded.dictionary) > _MANY and self._lookup.soft:
+            fast = self._encode_numbers(array)
+            if fast is not None:
+                return fast
+        return self._encode_texts(coded)
+
+    def _encode_numbers(self, array: pa.Array) -> Encoded | None:
+        """Return probabilities as they are; None where some cell needs a closer look."""
+        values, missing, bad = numbers(array)
+        if bad or self._ignored or not (len(values) == 0 or (values.min() >= 0 and values.max() <= 1)):
+            return None
+        return Encoded(values + 0.0, missing, None, None, {})
+
+    def _encode_texts(self, coded: pa.DictionaryArray) -> Encoded:
+        words: list[str | None] = texts(coded.dictionary).to_pylist()
+        table = np.array([self._value(word) for word in words] or [0.0])
+        missing = nulls(coded)
+        index = view(coded.indices)
+        assert index is not None  # noqa: S101 - indices are integers
+        if missing is not None:
+            index = np.where(missing, 0, index)
+        values = table.take(index)
+        others = self._others(words, index, missing)
+        if table.min() >= 0:
+            return Encoded(values, missing, None, None, others)
+        unknown, ignored = values == _UNKNOWN, values == _IGNORED
+        if missing is not None:
+            unknown &= ~missing
+            ignored &= ~missing
+        return Encoded(np.maximum(values, 0.0), missing, unknown, ignored, others)
+
+    def _others(self, words: list[str | None], index: Ints, missing: Bools | None) -> dict[str, Ints]:
+        if self._lookup.positive is None:
+            return {}
+        there = np.ones(len(index), dtype=np.bool_) if missing is None else ~missing
+        return {
+            word: np.flatnonzero((index == number) & there)
+            for number, word in enumerate(words)
+            if word is not None and self._value(word) == 0.0
+        }
+
+    def _value(self, word: str | None) -> float:
+        if word is None:
+            return _UNKNOWN
+        value = self._known.get(word)
+        if value is None:
+            ignored = word in self._ignored or without_zeros(word) in self._ignored
+            value = _IGNORED if ignored else self._lookup.value(word)
+            if len(self._known) < 1 << 16:
+                self._known[word] = value
+        return value
+
+
+def without_zeros(text: str) -> str:
+    """Return 1 for 1.0, and any other text as it is."""
+    return text[: text.index(".")] if _WHOLE.fullmatch(text) else text
+
+
+def is_truth_word(text: str) -> bool:
+    """Tell whether a text is one that a single score column takes for a label without further ado."""
+    if text.lower() in ("0", "1", "true", "false"):
+        return True
+    try:
+        return 0.0 <= float(text) <= 1.0 and not math.isnan(float(text))
+    except ValueError:
+        return False
+
+
+def _is_truth(array: pa.Array) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(array.type) or pa.types.is_boolean(array.type))

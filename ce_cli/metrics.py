@@ -1,0 +1,24 @@
+"""The names of what a report may hold, each with one line for people."""
+
+from __future__ import annotations
+
+# In the order in which reports list them.
+METRICS: dict[str, str] = {
+    "cross_entropy": "mean loss of the scored rows",
+    "cross_entropy_finite": "mean loss of the rows whose loss is finite",
+    "cross_entropy_unsmoothed": "mean loss without label smoothing",
+    "macro_cross_entropy": "mean of the classes' mean losses, each class counting the same",
+    "accuracy": "share of rows whose most probable class is the label",
+    "brier": "mean squared distance between probabilities and outcomes",
+    "prior_entropy": "loss of always predicting the label frequencies",
+    "normalized_entropy": "loss as a multiple of the prior entropy",
+    "skill": "share of the prior entropy that the predictions save",
+    "label_entropy": "mean entropy of the labels themselves, the lowest loss possible",
+    "kl_divergence": "mean divergence of the predictions from the labels: the loss beyond the label entropy",
+    "ece": "expected calibration error: mean distance between probability and frequency",
+    "ece_l2": "calibration error as a root mean square",
+    "ece_l2_debiased": "calibration error as a root mean square, less what chance alone would give",
+}
+
+# The quantiles of the loss over the scored rows, as the keys of `Report.quantiles`.
+QUANTILES: tuple[str, ...] = ("0.5", "0.9", "0.99", "1")

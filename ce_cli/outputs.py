@@ -1,0 +1,69 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ce_cli.errors import fail
+
+
+def check_writable(path: str | None, option: str, suffixes: tuple[str, ...], *, stream: bool = False) -> None:
+    """Raise CeError where a file could not be written, before any work is done; `-` is right where a stream is."""
+    if path is None or (stream and path == "-"):
+        return
+    target = Path(path)
+    if target.suffix.lower() not in suffixes:
+        raise fail("bad_option", f"{option} takes a file ending in {' or '.join(suffixes)}, but got {path!r}")
+    folder = target.parent
+    if target.is_dir():
+        raise fail("unwritable_output", f"{option}: this is a folder", file=path)
+    if not folder.is_dir():
+        raise fail("unwritable_output", f"{option}: the folder {folder} does not exist", file=path, hint="create it first")
+    if not os.access(folder, os.W_OK):
+        raise fail("unwritable_output", f"{option}: the folder {folder} cannot be written to", file=path)
+
+
+class OutputFile:
+    """A file written beside its place, then renamed. `-` is standard output."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._temporary: Path | None = None
+        self.raw: Any = None
+        self.open()
+
+    def open(self) -> None:
+        """Start, or start again."""
+        if self.path == "-":
+            self.raw = sys.stdout.buffer
+            return
+        self.discard()
+        target = Path(self.path)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        self._temporary = Path(name)
+        self.raw = os.fdopen(handle, "wb")
+
+    def commit(self) -> None:
+        """Put the file in its place, with the permissions that a new file has."""
+        if self._temporary is None:
+            self.raw.flush()
+            return
+        self.raw.close()
+        umask = os.umask(0)
+        os.umask(umask)
+        self._temporary.chmod(0o666 & ~umask)
+        self._temporary.replace(self.path)
+        self._temporary = None
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        if self._temporary is not None:
+            self.raw.close()
+            with contextlib.suppress(FileNotFoundError):
+                self._temporary.unlink()
+            self._temporary = None

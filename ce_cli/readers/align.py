@@ -1,0 +1,166 @@
+"""Pairs predictions with labels: by position while the ids agree, and by a join where they do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ce_cli.block import Pair
+from ce_cli.errors import CeError, Problem
+from ce_cli.readers.arrays import plain, texts, view
+from ce_cli.readers.base import Kind
+from ce_cli.state.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from ce_cli.columns import Layout
+    from ce_cli.readers.base import DataSet
+    from ce_cli.workers import Workers
+
+CHUNK_ROWS = 1 << 16
+
+
+class OutOfOrderError(Exception):
+    """The ids of the two files differ at some row: they must be joined."""
+
+
+@dataclass
+class AlignmentCounts:
+    """How many rows each side has, and what found no partner."""
+
+    predictions: int = 0
+    labels: int = 0
+    unmatched_predictions: Tally = field(default_factory=Tally)
+    unmatched_labels: Tally = field(default_factory=Tally)
+    differing_ids: Tally = field(default_factory=Tally)
+
+
+def wanted_columns(layout: Layout) -> tuple[dict[str, Kind], dict[str, Kind]]:
+    """Return the columns to read from the predictions and from the labels, and how."""
+    mine = dict.fromkeys(layout.ids, Kind.TEXT)
+    other = dict.fromkeys(layout.label_ids, Kind.TEXT)
+    mine.update(dict.fromkeys(layout.scores.columns, Kind.NUMBER))
+    (mine if layout.label_side == "predictions" else other)[layout.label] = Kind.CATEGORY
+    if layout.weight is not None:
+        (mine if layout.weight_side == "predictions" else other)[layout.weight] = Kind.NUMBER
+    return mine, other
+
+
+def single_file(data: DataSet, layout: Layout, workers: Workers, chunk_rows: int, counts: AlignmentCounts) -> Iterator[Pair]:
+    """Yield the rows of one file that holds both scores and labels."""
+    columns, _ = wanted_columns(layout)
+    start = 0
+    for batch in data.batches(columns, workers):
+        for offset in range(0, batch.num_rows, chunk_rows):
+            part = batch.slice(offset, chunk_rows)
+            rows = np.arange(start + offset, start + offset + part.num_rows)
+            yield Pair(rows, rows, part, part)
+        start += batch.num_rows
+        counts.predictions = counts.labels = start
+
+
+def side_by_side(
+    predictions: DataSet,
+    labels: DataSet,
+    layout: Layout,
+    workers: Workers,
+    chunk_rows: int,
+    counts: AlignmentCounts,
+) -> Iterator[Pair]:
+    """Yield the rows of two files that stand in the same order.
+
+    With ids, raises OutOfOrderError at the first row where they differ or one file ends. Without, or by position, the
+    lengths must be equal: raises CeError length_mismatch; ids that then differ are counted.
+    """
+    mine, other = wanted_columns(layout)
+    left, right = _Cursor(predictions.batches(mine, workers)), _Cursor(labels.batches(other, workers))
+    while True:
+        rows = min(left.available(), right.available(), chunk_rows)
+        if rows == 0:
+            break
+        one, two = left.take(rows), right.take(rows)
+        numbers = np.arange(left.done - rows, left.done)
+        _compare(one, two, layout, numbers, counts)
+        counts.predictions, counts.labels = left.done, right.done
+        yield Pair(numbers, numbers, one, two)
+    if left.available() or right.available():
+        if layout.alignment == "id":
+            raise OutOfOrderError
+        raise _length_mismatch(predictions, labels, left.count_all(), right.count_all(), layout)
+
+
+def same(one: pa.Array, two: pa.Array) -> bool:
+    """Tell whether two columns hold the same values: integers by value, anything else by its text."""
+    if one.type == two.type:
+        return bool(one.equals(two))
+    one, two = plain(one), plain(two)
+    mine, other = view(one), view(two)
+    if mine is not None and other is not None and mine.dtype.kind in "iu" and other.dtype.kind in "iu":
+        return one.null_count == two.null_count == 0 and bool(np.array_equal(mine, other))
+    return bool(texts(one).equals(texts(two)))
+
+
+class _Cursor:
+    """A stream of batches from which any number of rows can be taken."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._batch: pa.RecordBatch | None = None
+        self._offset = 0
+        self.done = 0
+
+    def available(self) -> int:
+        """Return how many rows can be taken at once, 0 at the end."""
+        while self._batch is None or self._offset >= self._batch.num_rows:
+            self._batch, self._offset = next(self._batches, None), 0
+            if self._batch is None:
+                self._batches = iter(())
+                return 0
+        return int(self._batch.num_rows) - self._offset
+
+    def take(self, rows: int) -> pa.RecordBatch:
+        """Return the next rows."""
+        assert self._batch is not None  # noqa: S101 - the caller asked what is available
+        part = self._batch.slice(self._offset, rows)
+        self._offset += rows
+        self.done += rows
+        return part
+
+    def count_all(self) -> int:
+        """Read to the end and return how many rows there are."""
+        total = self.done
+        while rows := self.available():
+            self.take(rows)
+            total += rows
+        return total
+
+
+def _compare(one: pa.RecordBatch, two: pa.RecordBatch, layout: Layout, rows: np.ndarray, counts: AlignmentCounts) -> None:
+    for mine, other in zip(layout.ids, layout.label_ids, strict=True):
+        if same(one.column(mine), two.column(other)):
+            continue
+        if layout.alignment == "id":
+            raise OutOfOrderError
+        left, right = texts(one.column(mine)).to_pylist(), texts(two.column(other)).to_pylist()
+        counts.differing_ids.add(rows[[a != b for a, b in zip(left, right, strict=True)]])
+        return
+
+
+def _length_mismatch(predictions: DataSet, labels: DataSet, mine: int, other: int, layout: Layout) -> CeError:
+    return CeError(
+        Problem(
+            "length_mismatch",
+            f"{mine} predictions, but {other} labels in {labels.path}",
+            file=predictions.path,
+            count=abs(mine - other),
+            hint="rows are paired by position here and need equal lengths; to join them, give both files an id column"
+            if not layout.ids
+            else "with --align position the files need equal lengths; without it they are joined by id",
+        )
+    )
+

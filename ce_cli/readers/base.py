@@ -1,0 +1,51 @@
+"""What every format offers to the layers above it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+
+    from ce_cli.workers import Workers
+
+SAMPLE_ROWS = 200
+SAMPLE_CELLS = 20_000
+
+
+class Kind(Enum):
+    """How the cells of a column are to be read where the format leaves a choice (as text does)."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    CATEGORY = "category"  # text with few distinct values
+
+
+class DataSet(Protocol):
+    """One file, or the parts of one data set in order."""
+
+    path: str
+    names: tuple[str, ...]
+    headerless: bool
+    total_bytes: int | None
+    bytes_read: int
+
+    def sample(self) -> pa.Table:
+        """Return the first rows of every column; text formats give every column as text."""
+
+    def rows(self) -> int | None:
+        """Return the number of rows where that is known without reading them all."""
+
+    def batches(self, columns: Mapping[str, Kind], workers: Workers) -> Iterator[pa.RecordBatch]:
+        """Yield these columns, rows in order.
+
+        A text cell that is not the number it should be makes its whole column text in that batch.
+        """
+
+
+def sample_rows(columns: int) -> int:
+    """Return how many rows to look at before the columns are decided on: fewer where they are wide."""
+    return max(1, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, columns)))

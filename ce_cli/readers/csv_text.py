@@ -1,0 +1,191 @@
+"""Delimited text: the dialect, the cuts between blocks, and the rows that do not fit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ce_cli.errors import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ce_cli.readers.streams import ByteStream
+
+BLOCK_BYTES = 4 << 20
+_LONGEST_RECORD = 256 << 20
+_BLANKS = re.compile(rb"[ \t]+")
+_BLANK_EDGES = re.compile(rb"(?m)^ | $")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the bytes of a text file are to be cut into cells."""
+
+    delimiter: str
+    newline: bytes
+    blank_separated: bool = False
+    skip: int = 0  # bytes before the first record: a byte-order mark
+
+
+def sniff(head: bytes, delimiter: str | None) -> Dialect:
+    """Tell the dialect from the first bytes of a file; a delimiter that is given is believed."""
+    skip = 3 if head.startswith(b"\xef\xbb\xbf") else 0
+    newline = b"\r" if b"\n" not in head and b"\r" in head else b"\n"
+    if delimiter is not None:
+        return Dialect(delimiter, newline, skip=skip)
+    lines = [line.strip(b"\r") for line in head[skip:].split(newline)[:20]]
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        return Dialect(",", newline, skip=skip)
+    counts = {mark: _outside_quotes(lines[0]).count(mark) for mark in (b",", b"\t", b";", b"|")}
+    best = max(counts, key=lambda mark: counts[mark])
+    if counts[best]:
+        return Dialect(best.decode(), newline, skip=skip)
+    widths = {len(line.split()) for line in lines[:-1] or lines}
+    if len(widths) == 1 and widths != {1} and b'"' not in lines[0]:
+        return Dialect(" ", newline, blank_separated=True, skip=skip)
+    return Dialect(",", newline, skip=skip)
+
+
+def first_record(head: bytes, dialect: Dialect, path: str) -> tuple[list[str], int]:
+    """Return the cells of the first record that is not blank and the offset of the byte after it."""
+    start = dialect.skip
+    while start < len(head):
+        end = _record_end(head, start, dialect)
+        record = head[start:end]
+        if record.strip():
+            return _cells(record, dialect, path), end
+        start = end
+    return [], len(head)
+
+
+def blocks(
+    stream: ByteStream, start: int, dialect: Dialect, path: str, *, single: bool = False
+) -> Iterator[memoryview]:
+    """Yield the records from byte `start` on in blocks of about `BLOCK_BYTES`, cut between records.
+
+    In a file of a `single` column a blank line is an empty cell, but those after the last record are nothing.
+    """
+    stream.skip(start)
+    rest = b""
+    while True:
+        buffer = bytearray(len(rest) + BLOCK_BYTES)
+        buffer[: len(rest)] = rest
+        size = len(rest) + stream.readinto(memoryview(buffer)[len(rest) :])
+        data = memoryview(buffer)[:size]
+        if size == len(rest):
+            if rest.strip():
+                yield _prepared(data, dialect)
+            return
+        cut = _last_cut(buffer, size, dialect)
+        if single:
+            cut = _before_blanks(data, cut)
+        if cut:
+            yield _prepared(data[:cut], dialect)
+        elif size > _LONGEST_RECORD:
+            raise fail(
+                "malformed_row",
+                f"a record of more than {_LONGEST_RECORD >> 20} MiB: a quotation mark is opened and never closed",
+                file=path,
+            )
+        rest = bytes(data[cut:])
+
+
+def _prepared(block: memoryview, dialect: Dialect) -> memoryview:
+    if not dialect.blank_separated:
+        return block
+    return memoryview(_BLANK_EDGES.sub(b"", _BLANKS.sub(b" ", block).replace(b" \r\n", b"\n")))
+
+
+def _before_blanks(data: memoryview, cut: int) -> int:
+    """Move a cut back behind the newline of the last record that is not blank."""
+    for tail in (4096, cut):
+        start = max(0, cut - tail)
+        text = bytes(data[start:cut])
+        kept = len(text.rstrip(b"\r\n"))
+        if kept:
+            ending = 2 if text[kept : kept + 2] == b"\r\n" else 1
+            return start + min(len(text), kept + ending)
+    return 0
+
+
+def _last_cut(buffer: bytearray, size: int, dialect: Dialect) -> int:
+    """Return the offset after the last newline that ends a record, 0 where there is none."""
+    last = buffer.rfind(dialect.newline, 0, size)
+    if last < 0 or buffer.find(b'"', 0, last) < 0:
+        return last + 1
+    data = np.frombuffer(buffer, dtype=np.uint8, count=size)
+    newlines = np.flatnonzero(data == dialect.newline[0])
+    inside = _quoted_at(data, newlines, dialect)
+    outside = newlines[~inside]
+    return int(outside[-1]) + 1 if len(outside) else 0
+
+
+def _quoted_at(data: np.ndarray[tuple[int], np.dtype[np.uint8]], at: np.ndarray, dialect: Dialect) -> np.ndarray:
+    """Tell for each offset whether it lies inside a quoted cell, the data starting outside of one."""
+    quotes = np.flatnonzero(data == ord('"'))
+    starts = _starts_cell(data, quotes, dialect)
+    if not starts[0::2].all():
+        quotes = _real_quotes(data, quotes, starts)
+    inside: np.ndarray = np.searchsorted(quotes, at) % 2 == 1
+    return inside
+
+
+def _starts_cell(data: np.ndarray, quotes: np.ndarray, dialect: Dialect) -> np.ndarray:
+    before = data[np.maximum(quotes - 1, 0)]
+    starts: np.ndarray = np.isin(before, [ord(dialect.delimiter), ord("\n"), ord("\r")]) | (quotes == 0)
+    return starts
+
+
+def _real_quotes(data: np.ndarray, quotes: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return the quotation marks that open or close a cell, without those inside an unquoted one (5" disk)."""
+    kept: list[int] = []
+    is_open, skipped = False, -1
+    for offset, opens in zip(quotes.tolist(), starts.tolist(), strict=True):
+        if offset == skipped:
+            continue
+        if is_open and offset + 1 < len(data) and data[offset + 1] == ord('"'):
+            skipped = offset + 1
+        elif is_open or opens:
+            kept.append(offset)
+            is_open = not is_open
+    return np.array(kept, dtype=np.int64)
+
+
+def _record_end(head: bytes, start: int, dialect: Dialect) -> int:
+    data = np.frombuffer(head, dtype=np.uint8, offset=start)
+    newlines = np.flatnonzero(data == dialect.newline[0])
+    if b'"' in head[start:] and len(newlines):
+        newlines = newlines[~_quoted_at(data, newlines, dialect)]
+    return start + int(newlines[0]) + 1 if len(newlines) else len(head)
+
+
+def _cells(record: bytes, dialect: Dialect, path: str) -> list[str]:
+    try:
+        text = record.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+    if dialect.blank_separated:
+        return text.split()
+    cells = next(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), delimiter=dialect.delimiter))
+    return [cell.strip() for cell in cells]
+
+
+def not_utf8(path: str) -> Exception:
+    """Return the error for bytes that are no UTF-8 text."""
+    return fail(
+        "unreadable_file",
+        "this is not UTF-8 text",
+        file=path,
+        hint="convert it, for example with: iconv -f LATIN1 -t UTF-8, and check --format",
+    )
+
+
+def _outside_quotes(line: bytes) -> bytes:
+    return re.sub(rb'"[^"]*"', b"", line)

@@ -1,0 +1,149 @@
+"""From what the user named (a file, a folder, a glob, `-`) to a data set."""
+
+from __future__ import annotations
+
+import glob
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ce_cli.errors import CeError, Problem, fail
+from ce_cli.readers.streams import FileSource, standard_input
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+
+    from ce_cli.readers.base import DataSet, Kind
+    from ce_cli.readers.streams import Source
+    from ce_cli.workers import Workers
+
+FORMATS = ("auto", "csv", "tsv", "parquet")
+_GLOB = "*?["
+
+
+def open_data(path: str, *, format: str = "auto", delimiter: str | None = None, header: bool = True, twice: bool = True) -> DataSet:  # noqa: A002 - the option's name
+    """Open a data set.
+
+    path: a file, a folder or a glob of parts in lexical order, or `-`. twice: False promises that a pipe's rows are read
+    once only, so that it need not be copied to disk. Raises CeError: no_such_file, unreadable_file, and what the formats do.
+    """
+    if path == "-":
+        raw = cast("io.BufferedReader", sys.stdin.buffer)
+        return _open_one("-", standard_input(raw, twice=twice), format, delimiter, header=header)
+    files = _parts(path)
+    opened = [_open_one(str(file), _source(file), format, delimiter, header=header) for file in files]
+    return opened[0] if len(opened) == 1 and str(files[0]) == path else PartedData(path, opened)
+
+
+class PartedData:
+    """The parts of one data set, one after another; they must have the same columns."""
+
+    def __init__(self, path: str, parts: list[DataSet]) -> None:
+        self.path = path
+        self.parts = parts
+        self.names = parts[0].names
+        self.headerless = parts[0].headerless
+        sizes = [part.total_bytes for part in parts]
+        self.total_bytes = None if None in sizes else sum(cast("list[int]", sizes))
+        for part in parts:
+            if set(part.names) != set(self.names):
+                odd = sorted(set(part.names) ^ set(self.names))
+                raise fail(
+                    "schema_mismatch",
+                    f"its columns are not those of {parts[0].path}: {', '.join(odd[:5])}",
+                    file=part.path,
+                    hint="the parts of one data set have the same columns",
+                )
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes of all parts were read."""
+        return sum(part.bytes_read for part in self.parts)
+
+    def sample(self) -> pa.Table:
+        """Return the first rows of the first part that has any."""
+        samples = (part.sample() for part in self.parts)
+        first = next(samples)
+        return next((table for table in samples if table.num_rows), first) if first.num_rows == 0 else first
+
+    def rows(self) -> int | None:
+        """Return the number of rows where every part knows its own."""
+        counts = [part.rows() for part in self.parts]
+        return None if None in counts else sum(cast("list[int]", counts))
+
+    def batches(self, columns: Mapping[str, Kind], workers: Workers) -> Iterator[pa.RecordBatch]:
+        """Yield the columns of all parts."""
+        for part in self.parts:
+            yield from part.batches(columns, workers)
+
+
+def _parts(path: str) -> list[Path]:
+    given = Path(path)
+    if given.is_dir():
+        files = sorted(file for file in given.rglob("*") if file.is_file() and not file.name.startswith((".", "_")))
+        if not files:
+            raise fail("no_such_file", "this folder holds no files", file=path)
+        return files
+    if not given.exists() and any(mark in path for mark in _GLOB):
+        files = sorted(Path(found) for found in glob.glob(path, recursive=True) if Path(found).is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
+        if not files:
+            raise fail("no_such_file", "no file matches this pattern", file=path)
+        return files
+    if not given.exists():
+        raise CeError(Problem("no_such_file", "there is no such file", file=path, hint=_similar(given)))
+    return [given]
+
+
+def _similar(path: Path) -> str | None:
+    import difflib
+
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist either"
+    close = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=3)
+    return f"did you mean {' or '.join(close)}?" if close else None
+
+
+def _source(path: Path) -> Source:
+    try:
+        with path.open("rb"):
+            return FileSource(path)
+    except OSError as error:
+        raise fail("unreadable_file", f"cannot be opened: {error.strerror}", file=str(path)) from error
+
+
+def _open_one(path: str, source: Source, format_: str, delimiter: str | None, *, header: bool) -> DataSet:
+    kind = _format_of(path, source) if format_ == "auto" else format_
+    if kind == "parquet":
+        from ce_cli.readers.parquet_format import ParquetData
+
+        return ParquetData(path, source)
+    from ce_cli.readers.csv_format import CsvData
+
+    return CsvData(path, source, delimiter=delimiter or ("\t" if kind == "tsv" else None), header=header)
+
+
+def _format_of(path: str, source: Source) -> str:
+    stream = source.open() if path != "-" else None
+    head = stream.read(6) if stream is not None else _first_bytes(source)
+    if stream is not None:
+        stream.close()
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"\x93NUMPY", b"PK\x03\x04")) or head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise fail(
+            "unreadable_file",
+            "this is neither Parquet nor UTF-8 text",
+            file=path,
+            hint="convert it to Parquet or CSV",
+        )
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    return "tsv" if ".tsv" in suffixes or ".tab" in suffixes else "csv"
+
+
+def _first_bytes(source: Any) -> bytes:
+    from ce_cli.readers.streams import SpooledSource
+
+    return cast("bytes", source.seekable().read(6)) if isinstance(source, SpooledSource) else b""

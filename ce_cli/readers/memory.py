@@ -1,0 +1,71 @@
+"""Data that is in memory already: Arrow tables, pandas and other frames, NumPy arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ce_cli.readers.base import Kind, sample_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ce_cli.workers import Workers
+
+_BATCH_ROWS = 1 << 16
+
+
+class TableData:
+    """An Arrow table."""
+
+    headerless = False
+    total_bytes = None
+    bytes_read = 0
+
+    def __init__(self, path: str, table: pa.Table) -> None:
+        self.path = path
+        self.names = tuple(table.column_names)
+        self._table = table
+
+    def sample(self) -> pa.Table:
+        """Return the first rows."""
+        return self._table.slice(0, sample_rows(len(self.names)))
+
+    def rows(self) -> int | None:
+        """Return the number of rows."""
+        return int(self._table.num_rows)
+
+    def batches(self, columns: Mapping[str, Kind], workers: Workers) -> Iterator[pa.RecordBatch]:  # noqa: ARG002 - nothing to parse
+        """Yield the columns."""
+        chosen = self._table.select(list(columns))
+        for batch in chosen.to_batches(max_chunksize=_BATCH_ROWS):
+            if batch.num_rows:
+                yield batch
+
+
+def table_of(data: Any, column: str) -> pa.Table:
+    """Return in-memory data as an Arrow table.
+
+    data: an Arrow table or anything that speaks the Arrow C stream interface; a pandas frame or series; a NumPy array or a
+    sequence, `(n,)` for one column of the given name or `(n, k)` for one list column of that name.
+    """
+    if isinstance(data, pa.Table):
+        return data
+    if hasattr(data, "to_frame") and hasattr(data, "index") and not hasattr(data, "columns"):
+        data = data.to_frame(name=data.name if data.name is not None else column)
+    if hasattr(data, "columns") and hasattr(data, "iloc"):
+        return pa.Table.from_pandas(data, preserve_index=False)
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.table(data)
+    return pa.Table.from_arrays([_array_of(np.asarray(data))], names=[column])
+
+
+def _array_of(values: np.ndarray[Any, Any]) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values.tolist() if values.dtype == object else values)
+    if values.ndim == 2:
+        flat = np.ascontiguousarray(values).reshape(-1)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), values.shape[1])
+    raise ValueError(f"expected an array of one or two dimensions, but got {values.ndim}")

@@ -1,0 +1,172 @@
+"""Bytes from files, from standard input and from compressed ones, with a count of those read."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from ce_cli.errors import fail
+
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zstd"))
+BINARY_MAGIC = (b"PAR1", b"ARRO")
+_COPY_BYTES = 1 << 20
+HEAD_BYTES = 1 << 18
+
+
+class ByteStream:
+    """The (decompressed) bytes of one file from its start; `consumed` counts the bytes taken from the file itself."""
+
+    def __init__(self, raw: BinaryIO, head: bytes = b"") -> None:
+        self._head = head
+        self._raw = raw
+        self._codec = compression(head or raw.peek(4)[:4])  # type: ignore[attr-defined]
+        self._stream: Any = raw if self._codec is None else _decompressed(_Chained(head, raw), self._codec)
+        if self._codec is not None:
+            self._head = b""
+
+    def readinto(self, target: memoryview) -> int:
+        """Fill the target as far as there is data; return the number of bytes."""
+        size = 0
+        while size < len(target):
+            taken = self._take(target[size:])
+            if taken == 0:
+                break
+            size += taken
+        return size
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes, fewer only at the end."""
+        buffer = bytearray(size)
+        return bytes(memoryview(buffer)[: self.readinto(memoryview(buffer))])
+
+    def skip(self, size: int) -> None:
+        """Read and forget bytes."""
+        while size > 0:
+            taken = len(self.read(min(size, _COPY_BYTES)))
+            if taken == 0:
+                return
+            size -= taken
+
+    def consumed(self) -> int:
+        """Return how far the file itself has been read, in bytes; 0 where that cannot be told."""
+        try:
+            return self._raw.tell()
+        except (OSError, ValueError):
+            return 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+    def _take(self, target: memoryview) -> int:
+        if self._head:
+            taken = min(len(self._head), len(target))
+            target[:taken] = self._head[:taken]
+            self._head = self._head[taken:]
+            return taken
+        if self._codec is None:
+            return cast("int", self._stream.readinto(target))
+        data = self._stream.read(len(target))
+        target[: len(data)] = data
+        return len(data)
+
+
+class _Chained:
+    """Bytes already read, then the rest of a stream: what a decompressor wants to see as one file."""
+
+    def __init__(self, head: bytes, raw: BinaryIO) -> None:
+        self._head, self._raw, self.closed = head, raw, False
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            taken, self._head = (self._head[:size], self._head[size:]) if size >= 0 else (self._head, b"")
+            return taken
+        return self._raw.read(size)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def compression(head: bytes) -> str | None:
+    """Return the codec that the first bytes of a file tell."""
+    return next((codec for magic, codec in _MAGIC if head.startswith(magic)), None)
+
+
+def _decompressed(raw: object, codec: str) -> object:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
+
+
+class FileSource:
+    """A file that can be opened any number of times."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size: int | None = path.stat().st_size
+
+    def open(self) -> ByteStream:
+        """Return its bytes from the start."""
+        return ByteStream(self.path.open("rb"))
+
+    def seekable(self) -> BinaryIO:
+        """Return it as a plain file, for formats that jump."""
+        return self.path.open("rb")
+
+
+class PipeSource:
+    """Plain text from a pipe: its head is looked at first and then read again with the rest."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._head: bytes | None = None
+        self.size: int | None = None
+
+    def open(self) -> ByteStream:
+        """Return its bytes: at the first call only the head, which is kept; at the second all of them."""
+        if self._head is None:
+            self._head = self._raw.read(HEAD_BYTES)
+            return ByteStream(_in_memory(self._head))
+        return ByteStream(self._raw, self._head)
+
+    def seekable(self) -> BinaryIO:
+        """Not to be had from a pipe."""
+        raise AssertionError("what jumps in a file must be spooled")
+
+
+class SpooledSource:
+    """A stream copied to a temporary file first, for what is read twice or out of order."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._file = tempfile.NamedTemporaryFile(prefix="ce-eval-")  # noqa: SIM115 - lives as long as the source
+        while block := raw.read(_COPY_BYTES):
+            self._file.write(block)
+        self._file.flush()
+        self.size: int | None = self._file.tell()
+
+    def open(self) -> ByteStream:
+        """Return its bytes from the start."""
+        return ByteStream(self.seekable())
+
+    def seekable(self) -> BinaryIO:
+        """Return it as a plain file with a position of its own."""
+        return Path(self._file.name).open("rb")
+
+
+Source = FileSource | PipeSource | SpooledSource
+
+
+def standard_input(raw: io.BufferedReader, *, twice: bool) -> Source:
+    """Return a stream as a source; it is spooled to disk where it is read twice, compressed, or no text."""
+    head = raw.peek(4)[:4]
+    if not head:
+        raise fail("no_samples", "standard input is empty", file="-")
+    if twice or compression(head) is not None or head in BINARY_MAGIC:
+        return SpooledSource(raw)
+    return PipeSource(raw)
+
+
+def _in_memory(data: bytes) -> BinaryIO:
+    return cast("BinaryIO", io.BufferedReader(cast("Any", io.BytesIO(data))))

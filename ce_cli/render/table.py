@@ -1,0 +1,472 @@
+"""The report as a page for people: what was decided, the number and what it means, where it comes from, the verdict.
+
+Metrics carry the names that gates and the JSON report use. With and without colour the characters are the same, apart
+from the bars. Names and values come from data: every piece of text passes `safe` on its way into a line, and none of it
+is taken for markup.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from ce_cli.render.text import ELLIPSIS, cell_number, cell_width, chunks, cut, number, percent, plural, safe, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from ce_cli.report import ClassRow, GateResult, InputFile, Issue, Metric, Report
+
+MIN_WIDTH = 60
+MAX_PROSE = 100  # longer lines of prose are hard to read, however wide the terminal
+MAX_NAME = 40
+MAX_CLASSES = 20
+MAX_LISTED, MAX_LIST = 6, 40  # of names in the header: how many, unless all of them take no more than so many columns
+MAX_METRIC = 28
+BAR_CELLS = 12
+GAP = "  "
+
+KEY, QUIET, TITLE = "cyan", "dim", "bold"
+GOOD, BAD, WARNING = "green", "bold red", "yellow"
+
+_SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_entropy")
+_BESIDE = {"ece": ("ece_l2", "ece_l2_debiased")}
+_IN_HEADLINE = ("cross_entropy", "cross_entropy_finite", "skill", "prior_entropy")
+_IN_UNIT = ("cross_entropy", "cross_entropy_finite", "macro_cross_entropy", "prior_entropy")
+
+_COUNTED = {
+    "unmatched_predictions": "without a label",
+    "unmatched_labels": "labels without a prediction",
+    "zero_weight": "of weight 0",
+    "unscored": "not scored",
+    "infinite": "with an infinite loss",
+    "above_one": "above 1 (taken as 1)",
+}
+_BASELINE = "always predicting the class frequencies"
+
+
+class _Span(NamedTuple):
+    text: str
+    style: str = ""
+
+
+def render_table(report: Report, *, width: int, color: bool) -> str:
+    """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 60).
+
+    With `color` the only escape sequences are those for colours and weights (SGR); without there are none.
+    """
+    width = max(width, MIN_WIDTH)
+    sections = (
+        _header(report, width),
+        _headline(report, width),
+        _metrics(report, width),
+        _classes(report, width, "━" if color else "#"),
+        _worst(report, width),
+        _issues(report.issues, width),
+        _gates(report.gates, width),
+        _signature(report.signature, width),
+    )
+    page = Text("\n\n").join(Text("\n").join(lines) for lines in sections if lines)
+    return _printed(page, color)
+
+
+def _printed(page: Text, color: bool) -> str:
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        force_terminal=color,
+        # The sixteen colours of the user's own theme, which are legible on any background.
+        color_system="standard" if color else None,
+        no_color=not color,
+        force_jupyter=False,
+        legacy_windows=False,
+    )
+    console.print(page, soft_wrap=True, end="")
+    return stream.getvalue()
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def _line(*spans: _Span | str) -> Text:
+    text = Text()
+    for span in spans:
+        content, style = (span, "") if isinstance(span, str) else span
+        text.append(safe(content), style)
+    text.rstrip()
+    return text
+
+
+def _prose(lead: _Span, text: str, width: int, style: str = "") -> list[Text]:
+    """Return the text wrapped beside its lead, such as a name or blanks."""
+    indent = cell_width(safe(lead.text))
+    lines = wrap(safe(text), min(width, MAX_PROSE) - indent)
+    return [_line(_Span(" " * indent) if i else lead, _Span(line, style)) for i, line in enumerate(lines)]
+
+
+def _entries(entries: Sequence[tuple[str, str, str]], width: int) -> list[Text]:
+    """Return names, what is said about each, and a quiet remark on it; the names in a column of their own."""
+    column = max((len(name) for name, _, _ in entries), default=0) + len(GAP)
+    lines: list[Text] = []
+    for name, text, remark in entries:
+        *above, last = _prose(_Span(name.ljust(column), KEY), text, width)
+        lines += [*above, *_with_remark(last, remark, column, width)]
+    return lines
+
+
+def _with_remark(line: Text, remark: str, column: int, width: int) -> list[Text]:
+    """Return the line with the remark behind it, or below it where there is no room."""
+    if not remark:
+        return [line]
+    if cell_width(line.plain) + len(GAP) + cell_width(remark) <= width:
+        return [line.append(GAP + safe(remark), QUIET)]
+    return [line, *_prose(_Span(" " * column), remark, width, QUIET)]
+
+
+# --- columns ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Cells below a heading; `name` marks text from data, which stands on the left and is cut where room is short."""
+
+    heading: str
+    cells: tuple[_Span, ...]
+    name: bool = False
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_width, (self.heading, *(cell.text for cell in self.cells))))
+
+
+def _names(heading: str, names: Iterable[str], styles: Iterable[str] | None = None) -> _Column:
+    cells = [cut(safe(name), MAX_NAME) for name in names]
+    return _Column(heading, tuple(map(_Span, cells, styles or [""] * len(cells))), name=True, left=True)
+
+
+def _numbers(heading: str, values: Iterable[str], style: str = "") -> _Column:
+    # An infinite loss should not be overlooked between ordinary ones.
+    return _Column(heading, tuple(_Span(value, BAD if value == "inf" else style) for value in values))
+
+
+def _needed(columns: Sequence[_Column]) -> int:
+    return sum(len(GAP) + column.width for column in columns)
+
+
+def _grid(columns: Sequence[_Column], width: int) -> list[Text]:
+    """Return a line of headings and one for each row, indented, the names cut so that the lines fit."""
+    limit = max(column.width for column in columns)
+    excess = _needed(columns) - width
+    while excess > 0 and limit > 1:
+        limit -= 1
+        excess -= sum(column.name and column.width > limit for column in columns)
+    widths = [min(column.width, limit) if column.name else column.width for column in columns]
+    headings = tuple(_Span(column.heading, QUIET) for column in columns)
+    rows = (headings, *zip(*(column.cells for column in columns), strict=True))
+    lines = [
+        _line(*(part for cell in zip(row, columns, widths, strict=True) for part in _padded(*cell))) for row in rows
+    ]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")  # only where numbers of absurd length fill the line by themselves
+    return lines
+
+
+def _padded(cell: _Span, column: _Column, width: int) -> tuple[str, _Span, str]:
+    text = cut(cell.text, width)
+    blanks = " " * (width - cell_width(text))
+    content = _Span(text, cell.style)
+    return (GAP, content, blanks) if column.left else (GAP + blanks, content, "")
+
+
+# --- what was decided ------------------------------------------------------------------------------------------------
+
+
+def _header(report: Report, width: int) -> list[Text]:
+    columns = report.columns
+    room = min(width, MAX_PROSE) - 32  # for a path, beside the name of the line and the number of rows
+    same_file = report.labels.path == report.predictions.path
+    classes = plural(len(report.classes), "class")
+    many = len(columns.scores) > 1
+    scores = (
+        f"{len(columns.scores):,} columns: {_listed(columns.scores)}" if many else f"column {_listed(columns.scores)}"
+    )
+    entries = [
+        ("predictions", _file(report.predictions, room)),
+        ("labels", f"{'the same file' if same_file else _file(report.labels, room)}, column {_name(columns.label)}"),
+        ("task", report.task + (f", {classes}: {_listed(report.classes)}" if report.classes else "")),
+        ("scores", f"{report.input}, {scores}"),
+        ("alignment", report.alignment + (f", by {_listed(columns.id)}" if columns.id else "")),
+        ("weight", "" if columns.weight is None else f"column {_name(columns.weight)}"),
+        ("rows", _rows(report)),
+        ("of these", _counted(report.counts, ("infinite", "clipped", "above_one", "renormalized"))),
+        ("unused", _counted(report.counts, ("unmatched_labels",))),
+    ]
+    return _entries([(name, text, "") for name, text in entries if text], width)
+
+
+def _file(file: InputFile, room: int) -> str:
+    return f"{cut(safe(file.path), room)} ({plural(file.rows, 'row')})"
+
+
+def _name(name: str) -> str:
+    return cut(safe(name), MAX_NAME // 2)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the names, the first few and the last of them where there are many."""
+    if len(names) <= MAX_LISTED or (len(names) <= MAX_LIST and cell_width(safe(", ".join(names))) <= MAX_LIST):
+        return ", ".join(map(_name, names))
+    return f"{', '.join(map(_name, names[: MAX_LISTED - 2]))}, {ELLIPSIS} {_name(names[-1])}"
+
+
+def _rows(report: Report) -> str:
+    counts = report.counts
+    if counts["scored"] == counts["rows"]:
+        return f"{counts['rows']:,}, all scored"
+    causes = _counted(counts, ("invalid", "unmatched_predictions"))
+    reasons = [
+        _counted(counts, ("dropped",)) + (f" ({causes})" if causes else ""),
+        _counted(counts, ("ignored", "zero_weight", "unscored")),
+    ]
+    return f"{counts['scored']:,} of {counts['rows']:,} scored; {', '.join(filter(None, reasons))}"
+
+
+def _counted(counts: Mapping[str, int], names: Iterable[str]) -> str:
+    """Return the counts that are not 0, each with what it counts."""
+    return ", ".join(f"{counts[name]:,} {_COUNTED.get(name, name)}" for name in names if counts[name])
+
+
+# --- the number ------------------------------------------------------------------------------------------------------
+
+
+def _headline(report: Report, width: int) -> list[Text]:
+    metric = report.metrics.get("cross_entropy")
+    if metric is None:
+        return []
+    name = "cross_entropy" + GAP
+    value = _Span(f"{number(metric.value)} {report.unit}", TITLE if math.isfinite(metric.value) else BAD)
+    lines = _with_remark(_line(_Span(name, TITLE), value), _interval(report, metric), len(name), width)
+    for text, style in (*_infinity(report, metric), *_meaning(report)):
+        lines += _prose(_Span(" " * len(name)), text, width, style)
+    return lines
+
+
+def _interval(report: Report, metric: Metric) -> str:
+    if metric.lower is None or metric.upper is None:
+        return ""
+    bounds = f"{number(metric.lower, like=metric.value)} to {number(metric.upper, like=metric.value)}"
+    return f"{100 * report.confidence:g} % confidence interval {bounds}"
+
+
+def _infinity(report: Report, metric: Metric) -> Iterator[_Span]:
+    """Say that the loss is infinite, why, and what it is over the rest."""
+    if math.isfinite(metric.value):
+        return
+    what = "cell" if report.task == "multilabel" else "row"
+    yield _Span(f"INFINITE: {plural(report.counts['infinite'], what)} gave the true class a probability of 0", BAD)
+    finite = report.metrics.get("cross_entropy_finite")
+    if finite is not None:
+        yield _Span(f"cross_entropy_finite {number(finite.value)} {report.unit}, over all other {what}s", TITLE)
+
+
+def _meaning(report: Report) -> Iterator[_Span]:
+    """Compare the loss with that of the best constant prediction, in words and in figures."""
+    skill, prior = report.metrics.get("skill"), report.metrics.get("prior_entropy")
+    if skill is not None:
+        yield _comparison(skill.value)
+        figures = f"skill {number(skill.value)}"
+        yield _Span(figures + (f", prior_entropy {number(prior.value)} {report.unit}" if prior else ""), QUIET)
+
+
+def _comparison(skill: float) -> _Span:
+    if skill > 0:
+        return _Span(f"{_rough_percent(skill)} better than {_BASELINE}", GOOD)
+    if skill == 0:
+        return _Span(f"no better than {_BASELINE}", WARNING)
+    if skill == -math.inf:
+        return _Span(f"infinitely WORSE than {_BASELINE}", BAD)
+    return _Span(f"{_rough_percent(-skill)} WORSE than {_BASELINE}", BAD)
+
+
+def _rough_percent(share: float) -> str:
+    if share > 1:
+        return f"{100 * share:,.0f} %" if share < 1e4 else f"{100 * share:.1e} %"
+    return f"{100 * share:.0f} %" if 0.01 <= share < 0.985 else percent(share)
+
+
+def _metrics(report: Report, width: int) -> list[Text]:
+    entries = [_metric(report, name) for name in _metric_order(report)]
+    if report.quantiles:
+        entries.append(("loss quantiles", _quantiles(report.quantiles), ""))
+    if report.max_row_sum_error is not None:
+        entries.append(("max_row_sum_error", number(report.max_row_sum_error, 3), ""))
+    return _entries(entries, width)
+
+
+def _metric_order(report: Report) -> list[str]:
+    """Return the metrics with a line of their own: the familiar ones first, then all others as the report has them."""
+    elsewhere = {*_IN_HEADLINE, *(name for key, names in _BESIDE.items() if key in report for name in names)}
+    first = [name for name in _SHOWN_FIRST if name in report]
+    return first + [name for name in report.metrics if name not in elsewhere and name not in first]
+
+
+def _metric(report: Report, name: str) -> tuple[str, str, str]:
+    """Return the name of a metric, its value, and its interval and the variants that deserve no line of their own."""
+    metric = report[name]
+    unit = f" {report.unit}" if name in _IN_UNIT else ""
+    beside = [f"{other} {number(report[other].value)}" for other in _BESIDE.get(name, ()) if other in report]
+    remarks = filter(None, (_interval(report, metric), *beside))
+    return cut(safe(name), MAX_METRIC), number(metric.value) + unit, ", ".join(remarks)
+
+
+def _quantiles(quantiles: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{'max' if float(at) == 1 else f'{100 * float(at):g} %'} {number(loss, 4)}" for at, loss in quantiles.items()
+    )
+
+
+# --- where it comes from ---------------------------------------------------------------------------------------------
+
+
+def _classes(report: Report, width: int, bar: str) -> list[Text]:
+    rows = _shown_classes(report.per_class)
+    if not rows:
+        return []
+    columns = [
+        _names("class", (row.name for row in rows)),
+        _numbers("rows", (f"{row.n:,}" for row in rows)),
+        _numbers("loss", (_optional(row.cross_entropy) for row in rows)),
+        _numbers("share", (_optional(row.share_of_loss, percent) for row in rows)),
+        _bars([row.share_of_loss or 0.0 for row in rows], bar),
+        _numbers("mean prob", (_optional(row.mean_prob) for row in rows)),
+        _numbers("recall", (_optional(row.recall, percent) for row in rows)),
+    ]
+    if _needed(columns) > width or not any(row.share_of_loss for row in rows):
+        columns = [column for column in columns if column.heading]  # all but the bars
+    title = _line(_Span("classes", TITLE), _Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET))
+    return [title, *_grid(columns, width), *_other_classes(report.per_class, rows, width)]
+
+
+def _shown_classes(rows: Sequence[ClassRow]) -> Sequence[ClassRow]:
+    """Return all classes in the report's order where they fit, else those with the largest part in the loss."""
+    if len(rows) <= MAX_CLASSES:
+        return rows
+    # Without shares (an infinite loss has none) the mean loss says where to look.
+    return sorted(rows, key=lambda row: (row.share_of_loss or 0.0, _or_lowest(row.cross_entropy)), reverse=True)[
+        :MAX_CLASSES
+    ]
+
+
+def _or_lowest(value: float | None) -> float:
+    return -math.inf if value is None else value
+
+
+def _other_classes(all_rows: Sequence[ClassRow], shown: Sequence[ClassRow], width: int) -> list[Text]:
+    count = len(all_rows) - len(shown)
+    if not count:
+        return []
+    rows = sum(row.n for row in all_rows) - sum(row.n for row in shown)
+    shares = [row.share_of_loss for row in shown if row.share_of_loss is not None]
+    loss = f" and {percent(max(1 - math.fsum(shares), 0.0))} of the loss" if shares else ""
+    text = f"{ELLIPSIS} and {plural(count, 'more class')} with {plural(rows, 'row')}{loss}"
+    return _prose(_Span(GAP), text, width, QUIET)
+
+
+def _bars(shares: Sequence[float], bar: str) -> _Column:
+    """Return a column of bars, the longest for the largest share; without a heading, as it repeats the shares."""
+    largest = max(shares)
+    lengths = [round(BAR_CELLS * share / largest) if largest else 0 for share in shares]
+    return _Column("", tuple(_Span(bar * length, KEY) for length in lengths), left=True)
+
+
+def _optional(value: float | None, shown: Callable[[float], str] = cell_number) -> str:
+    return "-" if value is None else shown(value)
+
+
+def _worst(report: Report, width: int) -> list[Text]:
+    rows = report.worst
+    if not rows:
+        return []
+    hit = ["" if row.predicted == row.label else WARNING for row in rows]
+    columns = [
+        _numbers("row", (str(row.row) for row in rows)),
+        _names("id", ("-" if row.id is None else row.id for row in rows)),
+        _names("label", (row.label for row in rows)),
+        _names("predicted", (row.predicted for row in rows), hit),
+        _numbers("prob of label", (cell_number(row.prob) for row in rows)),
+        _numbers("loss", (cell_number(row.loss) for row in rows)),
+    ]
+    if all(row.id is None for row in rows):
+        del columns[1]
+    title = _line(_Span("worst rows", TITLE), _Span(f"{GAP}loss in {report.unit}", QUIET))
+    return [title, *_grid(columns, width)]
+
+
+# --- what to know, and the verdict -----------------------------------------------------------------------------------
+
+
+def _issues(issues: Sequence[Issue], width: int) -> list[Text]:
+    return [line for issue in issues for line in _issue(issue, width)]
+
+
+def _issue(issue: Issue, width: int) -> list[Text]:
+    lead = f"{issue.severity:<7}" + GAP
+    blank = _Span(" " * len(lead))
+    lines = _prose(_Span(lead, WARNING if issue.severity == "warning" else KEY), issue.message, width)
+    if issue.first_rows:
+        lines += _prose(blank, _first_rows(issue), width, QUIET)
+    if issue.hint:
+        lines += _prose(blank, f"hint: {issue.hint}", width)
+    return lines
+
+
+def _first_rows(issue: Issue) -> str:
+    rows = ", ".join(map(str, issue.first_rows))
+    if issue.count > len(issue.first_rows):
+        return f"the first of {issue.count:,} rows: {rows}"
+    return f"row {rows}" if len(issue.first_rows) == 1 else f"rows {rows}"
+
+
+def _gates(gates: Sequence[GateResult], width: int) -> list[Text]:
+    if not gates:
+        return []
+    columns = [
+        _Column("", tuple(_Span("PASS", GOOD) if gate.passed else _Span("FAIL", BAD) for gate in gates)),
+        _names("gate", (gate.expression for gate in gates)),
+        _numbers("observed", (_optional(gate.observed, number) for gate in gates)),
+        _numbers("bound", (f"{gate.bound:.12g}" for gate in gates)),
+        _numbers("margin", (_optional(gate.margin, number) for gate in gates)),
+    ]
+    if _needed(columns) > width:
+        del columns[3]  # the expression ends in its bound, also where its middle is cut
+    heading, *lines = _grid(columns, width)
+    page = [_line(_Span("gates", TITLE)), heading]
+    for gate, line in zip(gates, lines, strict=True):
+        page += [line, *(_prose(_Span(" " * 8), gate.reason, width, QUIET) if gate.reason else [])]
+    return [*page, Text(), _line(_closing(gates))]
+
+
+def _closing(gates: Sequence[GateResult]) -> _Span:
+    failed = sum(not gate.passed for gate in gates)
+    if failed:
+        return _Span(f"FAIL: {failed:,} of {plural(len(gates), 'gate')} failed", BAD)
+    return _Span(f"PASS: {len(gates):,} of {plural(len(gates), 'gate')} passed", f"bold {GOOD}")
+
+
+def _signature(signature: str, width: int) -> list[Text]:
+    """Return the signature, broken between its fields where it is too long for a line."""
+    first, *fields = safe(signature).split("|")
+    lines = [first]
+    for field in fields:
+        lines[-1] += "|"
+        if cell_width(lines[-1] + field) < width:  # one column is left for the next separator
+            lines[-1] += field
+        else:
+            lines.append(field)
+    return [_line(_Span(part, QUIET)) for line in lines for part in chunks(line, width)]

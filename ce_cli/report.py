@@ -1,0 +1,237 @@
+"""The result of an evaluation: plain data, with names and types that the JSON contract fixes."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+SCHEMA = "ce-eval/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number, and its standard error and interval where they exist; all in the metric's own unit."""
+
+    value: float
+    stderr: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """What one class contributes, over the scored rows that carry its label.
+
+    `n` rows, `weight` their weight, `cross_entropy` their weighted mean loss (in the report's unit), `share_of_loss` of the
+    total (0 to 1), `mean_prob` the weighted mean probability that they were given for this class, `recall` the weighted
+    share that was predicted as this class. None where there is no such row, or, for a share, where the total is 0 or inf.
+    """
+
+    name: str
+    n: int
+    weight: float
+    cross_entropy: float | None
+    share_of_loss: float | None
+    mean_prob: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorstRow:
+    """One of the rows with the largest loss (`row`: 1 = the first data row of the predictions)."""
+
+    row: int
+    id: str | None
+    label: str
+    predicted: str
+    prob: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Something a careful reader of the number would want to know; never a reason to stop."""
+
+    code: str
+    severity: Literal["note", "warning"]
+    message: str
+    count: int = 0
+    first_rows: tuple[int, ...] = ()
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A data set as the user named it, and how many rows it holds."""
+
+    path: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column was taken for what."""
+
+    label: str
+    scores: tuple[str, ...]
+    id: tuple[str, ...] = ()
+    weight: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """The verdict on one gate; `observed` and `margin` are None where the metric is absent."""
+
+    expression: str
+    observed: float | None
+    bound: float
+    margin: float | None
+    passed: bool
+    reason: str | None = None
+
+
+# In the order in which reports list them. Every key is always present.
+COUNTS: tuple[str, ...] = (
+    "rows",
+    "scored",
+    "ignored",
+    "dropped",
+    "unmatched_predictions",
+    "unmatched_labels",
+    "zero_weight",
+    "unscored",
+    "infinite",
+    "clipped",
+    "above_one",
+    "renormalized",
+    "invalid",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one evaluation found out.
+
+    Metrics are reached by attribute or by key: `report.cross_entropy.value`, `report["skill"].value`. What does not apply
+    is absent (`"rps" in report` is False). `counts` always has every key of `COUNTS`, and
+    rows = scored + ignored + dropped + zero_weight + unscored, where dropped = invalid + unmatched_predictions.
+    """
+
+    version: str
+    signature: str
+    task: str
+    unit: str
+    input: str
+    alignment: str
+    classes: tuple[str, ...]
+    predictions: InputFile
+    labels: InputFile
+    columns: Columns
+    confidence: float
+    counts: Mapping[str, int]
+    metrics: Mapping[str, Metric]
+    quantiles: Mapping[str, float]
+    max_row_sum_error: float | None
+    per_class: tuple[ClassRow, ...]
+    worst: tuple[WorstRow, ...]
+    issues: tuple[Issue, ...]
+    gates: tuple[GateResult, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """True where every gate passed (also where there is none)."""
+        return all(gate.passed for gate in self.gates)
+
+    def __getitem__(self, name: str) -> Metric:
+        return self.metrics[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.metrics
+
+    def __getattr__(self, name: str) -> Metric:
+        if not name.startswith("_"):
+            metrics = self.__dict__.get("metrics", {})
+            if name in metrics:
+                metric: Metric = metrics[name]
+                return metric
+        raise AttributeError(f"this report has no metric {name!r}; it has {', '.join(self.__dict__.get('metrics', ()))}")
+
+    def with_gates(self, gates: tuple[GateResult, ...]) -> Report:
+        """Return the same report with these verdicts."""
+        return replace(self, gates=gates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as the JSON contract spells it: only strict JSON values, non-finite numbers as strings."""
+        return {
+            "schema": SCHEMA,
+            "version": self.version,
+            "signature": self.signature,
+            "task": self.task,
+            "unit": self.unit,
+            "input": self.input,
+            "alignment": self.alignment,
+            "classes": list(self.classes),
+            "inputs": {
+                "predictions": {"path": self.predictions.path, "rows": self.predictions.rows},
+                "labels": {"path": self.labels.path, "rows": self.labels.rows},
+            },
+            "columns": _plain(self.columns),
+            "confidence": self.confidence,
+            "counts": dict(self.counts),
+            "metrics": {name: _present(metric) for name, metric in self.metrics.items()},
+            "quantiles": {name: json_number(value) for name, value in self.quantiles.items()},
+            **({} if self.max_row_sum_error is None else {"max_row_sum_error": json_number(self.max_row_sum_error)}),
+            "per_class": [_renamed(_present(row), "name", "class") for row in self.per_class],
+            "worst": [_plain(row) for row in self.worst],
+            "issues": [_plain(issue) for issue in self.issues],
+            "gates": [_plain(gate) for gate in self.gates],
+            "passed": self.passed,
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Return the report as strict RFC 8259 JSON in ASCII, with every digit of every number."""
+        return json.dumps(self.to_dict(), allow_nan=False, indent=indent)
+
+    def to_frame(self, what: Literal["classes", "worst"] = "classes") -> pd.DataFrame:
+        """Return the classes or the worst rows as a pandas frame, one row each."""
+        import pandas as pd
+
+        if what not in ("classes", "worst"):
+            raise ValueError(f"expected 'classes' or 'worst', but got {what!r}")
+        if what == "classes":
+            return pd.DataFrame([_fields(row) for row in self.per_class], columns=list(ClassRow.__dataclass_fields__))
+        return pd.DataFrame([_fields(row) for row in self.worst], columns=list(WorstRow.__dataclass_fields__))
+
+
+def json_number(value: float) -> float | str:
+    """Return a number as JSON can hold it: a non-finite one as "inf", "-inf" or "nan"."""
+    return value if math.isfinite(value) else str(float(value))
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in item.__dataclass_fields__}
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    return {name: _json_value(value) for name, value in _fields(item).items()}
+
+
+def _present(item: Any) -> dict[str, Any]:
+    return {name: value for name, value in _plain(item).items() if value is not None}
+
+
+def _renamed(row: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    return {new if name == old else name: value for name, value in row.items()}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return json_number(value) if isinstance(value, float) else value

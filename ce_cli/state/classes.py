@@ -1,0 +1,100 @@
+"""Sums per class: what each class contributes to the loss and how well it is recognised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ce_cli.state.exact import ExactSums, add_products, factor
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from ce_cli.arrays import Bools, Floats, Ints
+
+
+_SUMS = ("weight", "loss", "prob", "correct", "judged")
+
+
+class ClassTotals(NamedTuple):
+    """Exact sums over the rows of one class; `infinite` counts the rows whose loss is not in `loss`."""
+
+    n: int
+    weight: Fraction
+    loss: Fraction
+    prob: Fraction
+    correct: Fraction
+    judged: Fraction
+    infinite: int
+
+
+class ClassSums:
+    """Σw, Σwℓ, Σwp and Σw[correct] by class. `judged` is the weight of the rows that can be right or wrong at all."""
+
+    def __init__(self, classes: int) -> None:
+        self._n, self._infinite = np.zeros((2, classes), dtype=np.int64)
+        self._sums = {name: ExactSums(classes) for name in _SUMS}
+        # Rows of weight 1 are only counted.
+        self._ones = {name: np.zeros(classes, dtype=np.int64) for name in ("weight", "correct", "judged")}
+
+    def add(self, label: Ints, loss: Floats, prob: Floats, correct: Bools, judged: Bools | None, weight: Floats | None) -> None:
+        """Add rows.
+
+        label: `(n,) int64`. loss: `(n,) float64` nats, may be `inf`. prob: `(n,) float64`, of the label. correct, judged:
+        `(n,) bool` (judged None: all are). weight: `(n,) float64`, positive; None for 1 each.
+        """
+        finite = loss < np.inf
+        if not finite.all():
+            self._infinite += np.bincount(label[~finite], minlength=len(self._n))
+            self._add_weighted("loss", loss[finite], label[finite], None if weight is None else weight[finite])
+        else:
+            self._add_weighted("loss", loss, label, weight)
+        self._add_weighted("prob", prob, label, weight)
+        self.count(label, correct, judged, weight)
+
+    def count(self, label: Ints, correct: Bools, judged: Bools | None, weight: Floats | None) -> None:
+        """Add rows without their losses."""
+        classes = len(self._n)
+        by_hit = np.bincount(2 * label + correct, minlength=2 * classes)
+        n = by_hit[0::2] + by_hit[1::2]
+        self._n += n
+        if weight is None:
+            self._ones["weight"] += n
+            self._ones["correct"] += by_hit[1::2] if judged is None else _counts(label, correct & judged, classes)
+            self._ones["judged"] += n if judged is None else _counts(label, judged, classes)
+            return
+        self._sums["weight"].add(weight, label)
+        self._sums["correct"].add(weight * (correct if judged is None else correct & judged), label)
+        self._sums["judged"].add(weight if judged is None else weight * judged, label)
+
+    def merge(self, other: ClassSums) -> None:
+        """Add what another state has seen."""
+        self._n += other._n
+        self._infinite += other._infinite
+        for name, sums in self._sums.items():
+            sums.merge(other._sums[name])
+        for name, counts in self._ones.items():
+            counts += other._ones[name]
+
+    def totals(self) -> list[ClassTotals]:
+        """Return the sums of every class, in the order of the classes."""
+        sums = {name: self._sums[name].totals() for name in _SUMS}
+        for name, counts in self._ones.items():
+            sums[name] = [total + count for total, count in zip(sums[name], counts.tolist(), strict=True)]
+        return [
+            ClassTotals(n, *parts, infinite=infinite)
+            for n, infinite, *parts in zip(
+                self._n.tolist(), self._infinite.tolist(), *(sums[name] for name in _SUMS), strict=True
+            )
+        ]
+
+    def _add_weighted(self, name: str, values: Floats, label: Ints, weight: Floats | None) -> None:
+        if weight is None:
+            self._sums[name].add(values, label)
+        else:
+            add_products(self._sums[name], factor(values), factor(weight), label)
+
+
+def _counts(label: Ints, rows: Bools, classes: int) -> Ints:
+    return np.bincount(label[rows], minlength=classes)

@@ -1,0 +1,86 @@
+"""Quantiles of the loss from a histogram with logarithmic buckets."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ce_cli.arrays import Floats, Ints
+
+# A bucket is a float64's exponent and the first 7 bits of its mantissa: 1/128 wide, so its middle is within 0.4 %.
+_SHIFT = 52 - 7
+_PER_OCTAVE = 1 << 7
+_TINY_OCTAVES = 64  # subnormal losses are scaled by 2**64, so that they too have 7 bits
+_ZERO = -_TINY_OCTAVES * _PER_OCTAVE  # the bucket of a loss of exactly 0, below all others
+
+
+class LossHistogram:
+    """Counts of losses (>= 0, `inf` included) by bucket; any quantile with a relative error of at most 0.5 %."""
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._largest = 0.0
+        self._lowest = 0
+        self._counts: Ints = np.zeros(0, dtype=np.int64)
+
+    def add(self, loss: Floats) -> None:
+        """Add losses, `(n,) float64`, none of them NaN or negative."""
+        if len(loss) == 0:
+            return
+        self._n += len(loss)
+        self._largest = max(self._largest, float(loss.max()))
+        bucket = _bucket_of(loss)
+        lowest = int(bucket.min())
+        self._add_counts(lowest, np.bincount(bucket - lowest))
+
+    def merge(self, other: LossHistogram) -> None:
+        """Add what another state has seen."""
+        self._n += other._n
+        self._largest = max(self._largest, other._largest)
+        if other._n:
+            self._add_counts(other._lowest, other._counts)
+
+    def _add_counts(self, lowest: int, counts: Ints) -> None:
+        if len(self._counts) == 0:
+            self._lowest = lowest
+        low = min(self._lowest, lowest)
+        size = max(self._lowest + len(self._counts), lowest + len(counts)) - low
+        if size > len(self._counts):
+            wider = np.zeros(size, dtype=np.int64)
+            wider[self._lowest - low :][: len(self._counts)] = self._counts
+            self._lowest, self._counts = low, wider
+        self._counts[lowest - low :][: len(counts)] += counts
+
+    def quantile(self, q: float) -> float:
+        """Return the loss of the row of rank ⌈q n⌉ within 0.5 %; exact for q = 1. NaN without rows."""
+        if self._n == 0:
+            return math.nan
+        if q >= 1:
+            return self._largest
+        rank = max(1, math.ceil(q * self._n))
+        position = int(np.searchsorted(np.cumsum(self._counts), rank))
+        return min(_middle(self._lowest + position), self._largest)
+
+
+def _bucket_of(loss: Floats) -> Ints:
+    bucket = np.ascontiguousarray(loss).view(np.int64) >> _SHIFT
+    tiny = bucket < _PER_OCTAVE
+    if tiny.any():
+        scaled = loss[tiny] * 2.0**_TINY_OCTAVES
+        moved = (scaled.view(np.int64) >> _SHIFT) - _TINY_OCTAVES * _PER_OCTAVE
+        bucket[tiny] = moved
+    return bucket
+
+
+def _middle(number: int) -> float:
+    if number == _ZERO:
+        return 0.0
+    octaves = 0
+    if number < _PER_OCTAVE:
+        number, octaves = number + _TINY_OCTAVES * _PER_OCTAVE, _TINY_OCTAVES
+    bits = np.array([number, number + 1], dtype=np.int64) << _SHIFT
+    low, high = bits.view(np.float64).tolist()
+    return low if math.isinf(low) or math.isinf(high) else math.ldexp((low + high) / 2, -octaves)

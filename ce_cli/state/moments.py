@@ -1,0 +1,68 @@
+"""A weighted mean and its standard error."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.fractions import square_root
+
+if TYPE_CHECKING:
+    from ce_cli.arrays import Floats
+
+
+class Moments:
+    """The mean and the standard error of finite values; exact until the last rounding, so nothing cancels or overflows."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._weighted = False
+        self._values = ExactSums()
+        self._squares = ExactSums()
+        self._weights = ExactSums()
+        self._weight_squares = ExactSums()
+        self._cross = ExactSums()
+
+    def add(self, values: Floats, weights: Floats | None) -> None:
+        """Add finite values, `(n,) float64`, with positive weights, `(n,) float64` or None for 1 each."""
+        self.n += len(values)
+        value = factor(values)
+        if weights is None:
+            self._values.add(values)
+            add_products(self._squares, value, value)
+            return
+        self._weighted = True
+        weight = factor(weights)
+        weighted = value.times(weight)
+        self._weights.add(weights)
+        add_products(self._values, value, weight)
+        add_products(self._squares, weighted, weighted)
+        add_products(self._cross, weighted, weight)
+        add_products(self._weight_squares, weight, weight)
+
+    def merge(self, other: Moments) -> None:
+        """Add what another state has seen."""
+        self.n += other.n
+        self._weighted |= other._weighted
+        for name in ("_values", "_squares", "_weights", "_weight_squares", "_cross"):
+            getattr(self, name).merge(getattr(other, name))
+
+    def weight(self) -> Fraction:
+        """Return Σw."""
+        return self._weights.total() if self._weighted else Fraction(self.n)
+
+    def mean(self) -> Fraction | None:
+        """Return Σwx / Σw, None without rows."""
+        return self._values.total() / self.weight() if self.n else None
+
+    def standard_error(self) -> float | None:
+        """Return √(n/(n-1) · Σw²(x-μ)²) / Σw, which is s/√n without weights; None for fewer than two rows."""
+        mean = self.mean()
+        if mean is None or self.n < 2:
+            return None
+        if self._weighted:
+            squares = self._squares.total() - 2 * mean * self._cross.total() + mean**2 * self._weight_squares.total()
+        else:
+            squares = self._squares.total() - mean**2 * self.n
+        return square_root(Fraction(self.n, self.n - 1) * squares / self.weight() ** 2)

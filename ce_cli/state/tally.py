@@ -1,0 +1,32 @@
+"""How often something happened, and to which rows first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ce_cli.errors import FIRST_ROWS
+
+if TYPE_CHECKING:
+    from ce_cli.arrays import Ints
+
+
+@dataclass
+class Tally:
+    """A count of rows and the lowest few of them (1 = the first data row), in any order of arrival."""
+
+    count: int = 0
+    first: tuple[int, ...] = ()
+
+    def add(self, rows: Ints) -> None:
+        """Add rows by their numbers from 0, `(n,) int64`, in ascending order."""
+        self.count += len(rows)
+        self._keep((rows[:FIRST_ROWS] + 1).tolist())
+
+    def merge(self, other: Tally) -> None:
+        """Add what another tally has seen."""
+        self.count += other.count
+        self._keep(other.first)
+
+    def _keep(self, rows: list[int] | tuple[int, ...]) -> None:
+        self.first = tuple(sorted((*self.first, *rows))[:FIRST_ROWS])

@@ -1,0 +1,132 @@
+"""Binary classification: one score of the positive class, or one for each of two classes; the label may be soft."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ce_cli.block import Part, Scored
+from ce_cli.checks import RowChecks
+from ce_cli.kernels import binary, pair
+from ce_cli.plan import Scale
+from ce_cli.tasks.base import Checked, check_ids, check_labels, check_weights, ignored_rows, valid_block
+from ce_cli.tasks.scores import base_of, check_scores
+
+if TYPE_CHECKING:
+    from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.block import Block, Pair
+    from ce_cli.checks import Faults
+    from ce_cli.kernels.binary import BinaryOutcome
+    from ce_cli.tasks.base import Context
+
+_BLOCK_ROWS = 1 << 14
+
+
+class BinaryTask:
+    """Labels 0 and 1 (or any two names), or the probability of the positive class between them."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def block_rows(self, pair: Pair) -> int:  # noqa: ARG002 - rows are narrow
+        """Return how many rows fit into the cache."""
+        return _BLOCK_ROWS
+
+    def check(self, pair: Pair, faults: Faults, *, keep: bool) -> Checked:
+        """Return the rows of a pair that pass every check."""
+        checks = RowChecks(faults, pair.rows, keep=keep)
+        check_ids(self._context, pair, checks)
+        encoded = check_labels(self._context, pair, checks)
+        scores, notes = check_scores(self._context, pair, checks)
+        weight = check_weights(self._context, pair, checks)
+        block = valid_block(checks, encoded.values, scores, weight)
+        return Checked(block, ignored_rows(encoded), checks.kept, encoded, notes)
+
+    def score(self, block: Block) -> Scored:
+        """Return the losses of a block."""
+        scores, clipped = self._clipped(block)
+        outcome = self._outcome(scores)
+        label = block.label.astype(np.float64, copy=False)
+        positive = label > 0.5
+        predicted = outcome.prob_positive > 0.5
+        hard = (label == 0.0) | (label == 1.0)
+        loss = np.where(positive, outcome.loss_positive, outcome.loss_negative)
+        prob_label = np.where(positive, outcome.prob_positive, outcome.prob_negative)
+        code = positive.astype(np.int64)
+        parts: tuple[Part, ...] = (Part(None, code, loss, prob_label, None),)
+        judged = None
+        if not hard.all():
+            soft = np.flatnonzero(~hard)
+            loss[soft] = _soft_loss(outcome, label, soft)
+            prob_label[soft] = label[soft] * outcome.prob_positive[soft] + (1 - label[soft]) * outcome.prob_negative[soft]
+            parts = _parts(outcome, label, code, np.flatnonzero(hard), soft)
+            judged = label != 0.5
+        return Scored(
+            loss=loss,
+            prob_label=prob_label,
+            predicted=predicted.astype(np.int64),
+            correct=predicted == positive,
+            judged=judged,
+            confidence=outcome.prob_positive,
+            outcome=label,
+            brier=_brier(outcome, label, scores.shape[1]),
+            parts=parts,
+            clipped=clipped,
+        )
+
+    def _clipped(self, block: Block) -> tuple[Floats, Bools | None]:
+        eps = self._context.plan.eps
+        if eps is None:
+            return block.scores, None
+        scores = np.clip(block.scores, eps, 1 - eps)
+        return scores, (scores != block.scores).any(axis=1)
+
+    def _outcome(self, scores: Floats) -> BinaryOutcome:
+        scale, base = self._context.plan.scale, base_of(self._context)
+        if scores.shape[1] == 1:
+            single = np.ascontiguousarray(scores[:, 0])
+            if scale is Scale.LOGITS:
+                return binary.from_logits(single)
+            if scale is Scale.LOGPROBS:
+                return binary.from_logprobs(single, base)
+            return binary.from_probabilities(single)
+        negative, positive = np.ascontiguousarray(scores.T)
+        if scale is Scale.LOGITS:
+            return pair.from_logits(negative, positive)
+        if scale is Scale.LOGPROBS:
+            return pair.from_logprobs(negative, positive, base)
+        return pair.from_probabilities(negative, positive)
+
+
+def _soft_loss(outcome: BinaryOutcome, label: Floats, rows: Ints) -> Floats:
+    """Return y·(-log p) + (1-y)·(-log(1-p)) for 0 < y < 1."""
+    share = label[rows]
+    loss: Floats = share * outcome.loss_positive[rows] + (1 - share) * outcome.loss_negative[rows]
+    return loss
+
+
+def _parts(outcome: BinaryOutcome, label: Floats, code: Ints, hard: Ints, soft: Ints) -> tuple[Part, ...]:
+    share = label[soft]
+    losses = np.where(code == 1, outcome.loss_positive, outcome.loss_negative)
+    probs = np.where(code == 1, outcome.prob_positive, outcome.prob_negative)
+    ones, zeros = np.ones(len(soft), dtype=np.int64), np.zeros(len(soft), dtype=np.int64)
+    return (
+        Part(hard, code[hard], losses[hard], probs[hard], None),
+        Part(soft, ones, outcome.loss_positive[soft], outcome.prob_positive[soft], share),
+        Part(soft, zeros, outcome.loss_negative[soft], outcome.prob_negative[soft], 1 - share),
+    )
+
+
+def _brier(outcome: BinaryOutcome, label: Floats, columns: int) -> Floats:
+    """Return (p - y)²; with two columns half the sum over both, which is the same where they sum to 1.
+
+    Each side is taken from the probability that is small, so that (1 - p)² keeps its digits where p rounds to 1.
+    """
+    positive, negative = outcome.prob_positive, outcome.prob_negative
+    if columns == 1:
+        miss = np.where(label == 1.0, negative, positive - label)
+        return np.square(miss, out=miss)
+    squares = np.square(positive - label) + np.square(negative - (1 - label))
+    squares *= 0.5
+    return squares

@@ -1,0 +1,91 @@
+"""Classification with K classes, one score for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ce_cli.block import Part, Scored
+from ce_cli.checks import RowChecks
+from ce_cli.kernels import multiclass
+from ce_cli.plan import Scale
+from ce_cli.tasks.base import Checked, check_ids, check_labels, check_weights, ignored_rows, valid_block
+from ce_cli.tasks.scores import base_of, check_scores
+
+if TYPE_CHECKING:
+    from ce_cli.arrays import Floats, Ints
+    from ce_cli.block import Block, Pair
+    from ce_cli.checks import Faults
+    from ce_cli.kernels.multiclass import ClassOutcome
+    from ce_cli.tasks.base import Context
+
+_BLOCK_ROWS = 1 << 14
+_BLOCK_CELLS = 1 << 20
+_KERNEL_CELLS = 1 << 17  # what the arithmetic works on at a time: small enough for the cache
+
+
+class MulticlassTask:
+    """Labels are class names, matched to the score columns."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def block_rows(self, pair: Pair) -> int:  # noqa: ARG002 - every row has K scores
+        """Return how many rows make a block of bounded size."""
+        return max(1, min(_BLOCK_ROWS, _BLOCK_CELLS // self._context.plan.k))
+
+    def check(self, pair: Pair, faults: Faults, *, keep: bool) -> Checked:
+        """Return the rows of a pair that pass every check."""
+        checks = RowChecks(faults, pair.rows, keep=keep)
+        check_ids(self._context, pair, checks)
+        encoded = check_labels(self._context, pair, checks)
+        scores, notes = check_scores(self._context, pair, checks)
+        weight = check_weights(self._context, pair, checks)
+        block = valid_block(checks, encoded.values.astype(np.int64), scores, weight)
+        return Checked(block, ignored_rows(encoded), checks.kept, encoded, notes)
+
+    def score(self, block: Block) -> Scored:
+        """Return the losses of a block."""
+        label = block.label.astype(np.int64, copy=False)
+        scores, clipped = block.scores, None
+        eps = self._context.plan.eps
+        if eps is not None:
+            scores = np.clip(scores, eps, 1 - eps)
+            clipped = multiclass.pick(scores, label) != multiclass.pick(block.scores, label)
+        rows = max(1, _KERNEL_CELLS // self._context.plan.k)
+        pieces = [self._piece(scores[at : at + rows], label[at : at + rows]) for at in range(0, len(label), rows)]
+        loss, prob, predicted, confidence, brier = (
+            [np.concatenate(part) for part in zip(*pieces, strict=True)] if pieces else _no_rows()
+        )
+        correct = predicted == label
+        return Scored(
+            loss=loss,
+            prob_label=prob,
+            predicted=predicted,
+            correct=correct,
+            judged=None,
+            confidence=confidence,
+            outcome=correct.astype(np.float64),
+            brier=brier if self._context.plan.k > 2 else brier * 0.5,
+            parts=(Part(None, label, loss, prob, None),),
+            clipped=clipped,
+        )
+
+    def _piece(self, scores: Floats, label: Ints) -> tuple[Floats, Floats, Ints, Floats, Floats]:
+        outcome = self._outcome(scores, label)
+        confidence = multiclass.pick(outcome.probs, outcome.predicted)
+        return outcome.loss, outcome.prob_label, outcome.predicted, confidence, outcome.brier
+
+    def _outcome(self, scores: Floats, label: Ints) -> ClassOutcome:
+        scale = self._context.plan.scale
+        if scale is Scale.LOGITS:
+            return multiclass.from_logits(scores, label)
+        if scale is Scale.LOGPROBS:
+            return multiclass.from_logprobs(scores, label, base_of(self._context))
+        return multiclass.from_probabilities(scores, label)
+
+
+def _no_rows() -> list[np.ndarray]:
+    none, no_class = np.zeros(0), np.zeros(0, dtype=np.int64)
+    return [none, none, no_class, none, none]

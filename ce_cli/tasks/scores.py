@@ -1,0 +1,336 @@
+"""The checks of scores, shared by every task with one score or K of them in a row.
+
+All arrays are `(n, k) float64`, k = 1 for a single score of the positive class.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ce_cli.checks import Fault
+from ce_cli.kernels.double import scaled_by_log
+from ce_cli.kernels.multiclass import log_sum_exp
+from ce_cli.plan import Scale
+from ce_cli.readers.arrays import matrix, numbers, plain
+from ce_cli.tasks.base import first_true
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from ce_cli.arrays import Bools, Floats
+    from ce_cli.block import Pair
+    from ce_cli.checks import RowChecks
+    from ce_cli.tasks.base import Context
+
+_TOLERANCE = {
+    "text": math.sqrt(float(np.finfo(np.float32).eps)),
+    "float64": math.sqrt(float(np.finfo(np.float32).eps)),
+    "float32": math.sqrt(float(np.finfo(np.float32).eps)),
+    "float16": math.sqrt(float(np.finfo(np.float16).eps)),
+}
+_WIDEST_TOLERANCE = 0.01
+_SENTINELS = (
+    -9999.0,
+    float(np.finfo(np.float64).min),
+    float(np.finfo(np.float32).min),
+    float(np.finfo(np.float16).min),
+    -3.3895313892515355e38,  # bfloat16
+)
+_BASES = {"e": None, "2": 2.0, "10": 10.0}
+_LISTS_OF_ROW_FAULTS = {
+    Scale.PROBS: "probability",
+    Scale.PERCENT: "percentage",
+    Scale.LOGITS: "logit",
+    Scale.LOGPROBS: "log-probability",
+}
+
+
+class ScoreNotes(NamedTuple):
+    """What is to be counted though it is no fault: rows with a probability just above 1, rows that were normalised."""
+
+    above_one: Bools | None = None
+    renormalized: Bools | None = None
+    sum_error: Floats | None = None
+
+
+def base_of(context: Context) -> float | None:
+    """Return the base of the log-probabilities, None for e."""
+    return _BASES[context.plan.input_base]
+
+
+def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, ScoreNotes]:
+    """Return the scores of a pair, `(n, k)`: probabilities in [0, 1], or logits, or log-probabilities up to 0.
+
+    Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities.
+    """
+    scores, raw = _read(context, pair, checks)
+    if context.plan.scale is Scale.LOGITS:
+        _check_logits(context, scores, checks)
+        return scores, ScoreNotes()
+    if context.plan.scale is Scale.LOGPROBS:
+        return _check_logprobs(context, scores, checks)
+    return _check_probabilities(context, scores, raw, checks)
+
+
+def _read(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
+    """Return the scores as float64 and as the file has them."""
+    layout = context.layout.scores
+    columns = [pair.predictions.column(name) for name in layout.columns]
+    if layout.list_size is not None:
+        return _read_list(context, columns[0], checks)
+    parsed = [numbers(column) for column in columns]
+    for name, column in zip(layout.columns, parsed, strict=True):
+        _fail_cells(context, checks, "missing_prediction", column.missing, name, "", "the score is empty")
+    for name, column in zip(layout.columns, parsed, strict=True):
+        if column.bad:
+            _fail_unreadable(context, checks, name, column.bad, len(column.values))
+    scores = parsed[0].values[:, None] if len(parsed) == 1 else np.stack([column.values for column in parsed], axis=1)
+    _check_nan(context, scores, checks)
+    if context.plan.score_dtype in ("float32", "float16"):
+        return scores, scores.astype(context.plan.score_dtype)
+    return scores, scores
+
+
+def _read_list(
+    context: Context, column: pa.Array, checks: RowChecks
+) -> tuple[Floats, npt.NDArray[np.floating]]:
+    name, k = context.layout.scores.columns[0], context.plan.k
+    values, missing, sizes = matrix(plain(column), k)
+    _fail_cells(context, checks, "missing_prediction", missing, name, "", "a score is empty")
+    if sizes:
+        wrong = np.zeros(len(values), dtype=np.bool_)
+        wrong[list(sizes)] = True
+        checks.fail(
+            "malformed_row",
+            wrong,
+            context.predictions_path,
+            lambda at: Fault(name, str(sizes[at]), f"expected a list of {k} scores, but got one of {sizes[at]}"),
+            hint="every row has one score for each class",
+        )
+    scores = values.astype(np.float64)
+    _check_nan(context, scores, checks)
+    return scores, values
+
+
+def _fail_cells(
+    context: Context, checks: RowChecks, code: str, bad: Bools | None, name: str, value: str, message: str
+) -> None:
+    checks.fail(
+        code,
+        bad,
+        context.predictions_path,
+        lambda _: Fault(name, value, message),
+        hint="fill these cells, or leave the rows out with --on-invalid drop",
+    )
+
+
+def _fail_unreadable(context: Context, checks: RowChecks, name: str, bad: dict[int, str], rows: int) -> None:
+    flags = np.zeros(rows, dtype=np.bool_)
+    flags[list(bad)] = True
+    checks.fail(
+        "not_a_number",
+        flags,
+        context.predictions_path,
+        lambda at: Fault(name, bad[at], f"{bad[at]!r} is not a number"),
+        hint="choose the score columns with --pred-cols",
+    )
+
+
+def _check_nan(context: Context, scores: Floats, checks: RowChecks) -> None:
+    # NaN is the only value for which the sum of minimum and maximum is NaN without an infinity of both signs.
+    if scores.size and not np.isnan(scores.max()):
+        return
+    _fail_scores(
+        context, checks, "nan_prediction", np.isnan(scores), lambda _: "NaN is not a score", "fix the model's output"
+    )
+
+
+def _fail_scores(
+    context: Context,
+    checks: RowChecks,
+    code: str,
+    bad: Bools,
+    message: Callable[[float], str],
+    hint: str | None,
+    shown: npt.NDArray[np.floating] | None = None,
+    scores: Floats | None = None,
+) -> None:
+    """Fail the rows with any bad cell; the first bad cell of a row is shown."""
+    names = context.layout.scores.columns
+
+    def describe(at: int) -> Fault:
+        cell = first_true(bad[at])
+        source = shown if shown is not None else scores
+        value = float("nan") if source is None else source[at, cell]
+        name = names[cell] if len(names) > 1 else names[0]
+        text = str(value)
+        place = f"class {context.plan.classes[cell]}: " if context.layout.scores.list_size is not None else ""
+        return Fault(name, text, place + message(value))
+
+    checks.fail(code, bad.any(axis=1), context.predictions_path, describe, hint=hint)
+
+
+def _check_probabilities(
+    context: Context, scores: Floats, raw: npt.NDArray[np.floating], checks: RowChecks
+) -> tuple[Floats, ScoreNotes]:
+    percent = context.plan.scale is Scale.PERCENT
+    whole = 100.0 if percent else 1.0
+    tolerance = _TOLERANCE[context.plan.score_dtype]
+    above = None
+    if scores.size and not (scores.min() >= 0 and scores.max() <= whole):
+        # Rows that failed an earlier check hold anything; NaN must not hide the others.
+        usable = np.where(np.isnan(scores), 0.0, scores)
+        if not percent:
+            checks.faults.widen(usable.min(axis=0), usable.max(axis=0))
+        bad = (usable < 0) | (usable > whole * (1 + tolerance))
+        kind = _LISTS_OF_ROW_FAULTS[context.plan.scale]
+        _fail_scores(
+            context,
+            checks,
+            "probability_out_of_range",
+            bad,
+            lambda value: f"{value} is not a {kind}",
+            "a percentage is a number from 0 to 100",
+            shown=raw,
+        )
+        over = usable > whole
+        above = over.any(axis=1)
+        scores = np.where(over, whole, usable)
+    values = scores / whole if percent else scores
+    if values.shape[1] == 1:
+        return values, ScoreNotes(above_one=above)
+    return _check_sums(context, values, raw, above, checks)
+
+
+def _check_sums(
+    context: Context, probs: Floats, raw: npt.NDArray[np.floating], above: Bools | None, checks: RowChecks
+) -> tuple[Floats, ScoreNotes]:
+    sums = probs.sum(axis=1)
+    error = np.abs(sums - 1.0)
+    if context.plan.row_sum == "raw":
+        return probs, ScoreNotes(above, None, error)
+    if context.plan.row_sum == "normalize":
+        zero = sums == 0
+        _fail_rows(context, checks, "row_sum", zero, lambda _: "the probabilities are all 0", None)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            normalized = probs / sums[:, None]
+        return normalized, ScoreNotes(above, sums != 1.0, error)
+    beyond = error > _TOLERANCE[context.plan.score_dtype]
+    if beyond.any():
+        bad = beyond.copy()
+        rows = np.flatnonzero(beyond)
+        bad[rows] = error[rows] > _rounding_tolerance(raw[rows], context.plan.scale is Scale.PERCENT)
+        _fail_rows(
+            context,
+            checks,
+            "row_sum",
+            bad,
+            lambda at: f"the probabilities sum to {float(sums[at])!r}, not to 1",
+            "pass --row-sum normalize to divide by the sum, or --row-sum raw to score them as they are",
+        )
+    return probs, ScoreNotes(above, None, error)
+
+
+def _fail_rows(
+    context: Context, checks: RowChecks, code: str, bad: Bools, message: Callable[[int], str], hint: str | None
+) -> None:
+    names = context.layout.scores.columns
+    name = names[0] if len(names) == 1 else None
+    checks.fail(code, bad, context.predictions_path, lambda at: Fault(name, "", message(at)), hint=hint)
+
+
+def _rounding_tolerance(raw: npt.NDArray[np.floating], percent: bool) -> Floats:
+    """Return by how much the sum of a row may miss because its numbers were written with few decimals.
+
+    raw: `(n, k)` in the dtype of the file. The bound is k · ½ · 10⁻ᵈ, d being the most decimals that any number of the row
+    needs, and at most 0.01. A float has d decimals at most if dividing a whole number by 10ᵈ gives it back.
+    """
+    rows, k = raw.shape
+    tolerance = np.zeros(rows)
+    undecided = np.ones(rows, dtype=np.bool_)
+    for decimals in range(9):
+        ten = 10.0**decimals
+        unit = 0.5 * k / ten / (100.0 if percent else 1.0)
+        whole = np.rint(raw.astype(np.float64) * ten)
+        fits = ((whole / ten).astype(raw.dtype) == raw).all(axis=1) & undecided
+        tolerance[fits] = min(unit, _WIDEST_TOLERANCE)
+        undecided &= ~fits
+        if not undecided.any():
+            break
+    return tolerance
+
+
+def _check_logits(context: Context, scores: Floats, checks: RowChecks) -> None:
+    if scores.size and np.isfinite(scores.max()) and np.isfinite(scores.min()):
+        return
+    _fail_scores(
+        context, checks, "infinite_logit", np.isposinf(scores), lambda _: "+inf is not a logit", "fix the model's output"
+    )
+    if scores.shape[1] > 1:
+        _fail_rows(
+            context, checks, "undefined_row", np.isneginf(scores).all(axis=1), lambda _: "every logit is -inf", None
+        )
+
+
+def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tuple[Floats, ScoreNotes]:
+    tolerance = _TOLERANCE[context.plan.score_dtype]
+    above = None
+    if scores.size and not scores.max() <= 0:
+        usable = np.where(np.isnan(scores), -1.0, scores)
+        _fail_scores(
+            context,
+            checks,
+            "logprob_positive",
+            usable > tolerance,
+            lambda value: f"{value} is above 0 and no log-probability",
+            "if these are logits, pass --input logits",
+            scores=scores,
+        )
+        over = usable > 0
+        above = over.any(axis=1)
+        scores = np.where(over, 0.0, usable)
+    if scores.size and scores.min() <= min(-9999.0, _SENTINELS[3]) or np.isin(scores, _SENTINELS).any():
+        _fail_scores(
+            context,
+            checks,
+            "sentinel_logprob",
+            np.isin(scores, _SENTINELS),
+            lambda value: f"{value} stands for a value that is not known, not for a log-probability",
+            "leave these rows out, or export the log-probabilities in full",
+            scores=scores,
+        )
+    if scores.shape[1] == 1:
+        return scores, ScoreNotes(above_one=above)
+    return _check_log_sums(context, scores, above, checks, tolerance)
+
+
+def _check_log_sums(
+    context: Context, scores: Floats, above: Bools | None, checks: RowChecks, tolerance: float
+) -> tuple[Floats, ScoreNotes]:
+    base = base_of(context)
+    totals = log_sum_exp(scaled_by_log(scores, base)[0])
+    error = np.abs(np.expm1(totals))
+    if context.plan.row_sum == "raw":
+        return scores, ScoreNotes(above, None, error)
+    if context.plan.row_sum == "normalize":
+        _fail_rows(
+            context, checks, "undefined_row", np.isneginf(totals), lambda _: "every log-probability is -inf", None
+        )
+        with np.errstate(invalid="ignore"):
+            shifted = scores - (totals / (1.0 if base is None else math.log(base)))[:, None]
+        return np.minimum(shifted, 0.0), ScoreNotes(above, totals != 0.0, error)
+    _fail_rows(
+        context,
+        checks,
+        "row_sum",
+        ~(np.abs(totals) <= tolerance),
+        lambda at: f"the probabilities sum to {float(np.exp(totals[at]))!r}, not to 1",
+        "if these are logits, pass --input logits; or pass --row-sum normalize or raw",
+    )
+    return scores, ScoreNotes(above, None, error)

@@ -1,0 +1,64 @@
+"""The one scheduler: tasks on a pool of threads, their results in order, never more than a few in flight."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+T = TypeVar("T")
+
+
+class Workers:
+    """A pool of `jobs` threads; with one job, tasks run where they are submitted, one after another."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="ce-eval") if jobs > 1 else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Start a task."""
+        if self._pool is not None:
+            return self._pool.submit(function, *arguments)
+        done: Future[T] = Future()
+        try:
+            done.set_result(function(*arguments))
+        except Exception as error:  # as a pool does: the caller gets it from result()
+            done.set_exception(error)
+        return done
+
+    def ordered(self, function: Callable[..., T], items: Iterable[Any]) -> Iterator[T]:
+        """Yield function(item) for each item, in order, with a few more of them under way."""
+        ahead = self.jobs if self.jobs > 1 else 0
+        pending: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                pending.append(self.submit(function, item))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def ahead(self, items: Iterator[T]) -> Iterator[T]:
+        """Yield the items of an iterator, fetching the next one on a thread meanwhile."""
+        if self.jobs == 1:
+            yield from items
+            return
+        end = object()
+        coming = self.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = self.submit(next, items, end)
+            yield item  # type: ignore[misc]

@@ -1,0 +1,244 @@
+"""Make every file of this folder again: real data, real models, out-of-fold predictions, one seed.
+
+Needs scikit-learn, pandas and pyarrow (``pip install -e '.[test]'``) and no network; takes seconds:
+
+    python sample_data/make.py
+
+Every prediction is of a row its model was not fitted on (stratified five-fold cross-validation). The same versions of
+Python and of the libraries write the same bytes again on the same kind of processor; others may change the last
+digits, and another Python has other docstrings, so other rows in ``topics``. README.md says which versions wrote the
+files that are here.
+"""
+
+import ast
+import platform
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sklearn
+from pyarrow import csv
+from scipy.special import log_softmax
+from sklearn.base import ClassifierMixin
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.naive_bayes import GaussianNB, MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+HERE = Path(__file__).resolve().parent
+SEED = 20240229
+FOLDS = StratifiedKFold(n_splits=5, shuffle=True, random_state=SEED)
+
+# Cancers among women recalled after a screening mammogram (PPV1, 1 682 504 examinations, United States, 2007-2013):
+# Lehman et al., Radiology 2017;283(1):49-58, doi:10.1148/radiol.2016161174.
+CANCER_AMONG_RECALLED = 0.044
+
+WINES = ["barolo", "grignolino", "barbera"]  # the data set's classes 1, 2, 3 (Forina et al., Vitis 1986;25:189-201)
+
+# Pure-Python modules that every supported Python has. The score columns keep this order, which is not alphabetical.
+TOPICS = {
+    "text": "argparse codecs configparser csv difflib gettext html json locale optparse re string textwrap xml",
+    "numbers": "_pydecimal bisect calendar colorsys fractions heapq numbers random statistics",
+    "files": "_pyio bz2 dbm filecmp fileinput fnmatch genericpath glob gzip lzma ntpath os pathlib posixpath shelve "
+    "shutil stat tarfile tempfile zipfile zipimport",
+    "network": "email ftplib http imaplib ipaddress mimetypes poplib smtplib socket socketserver ssl urllib wsgiref "
+    "xmlrpc",
+}
+SHORTEST_DOCSTRING = 10  # words: a shorter one seldom says what it is about
+
+Floats = npt.NDArray[np.floating]
+Codes = npt.NDArray[np.integer]
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def out_of_fold(model: ClassifierMixin, features: object, codes: Codes, method: str = "predict_proba") -> Floats:
+    """Scores of every row by a model fitted on the other folds: ``(n, k)``, columns in the order of the codes."""
+    scores: Floats = cross_val_predict(model, features, codes, cv=FOLDS, method=method)
+    return scores
+
+
+def by_class(prefix: str, classes: Sequence[object], scores: Floats) -> dict[str, Floats]:
+    """One column for each class, its name after the prefix."""
+    return {f"{prefix}{name}": scores[:, column] for column, name in enumerate(classes)}
+
+
+def write_csv(path: str, columns: Mapping[str, object], float_format: str | None = None) -> None:
+    """Write a CSV file with a header; without a format a float is written in full."""
+    target = HERE / path
+    target.parent.mkdir(exist_ok=True)
+    pd.DataFrame(columns).to_csv(target, index=False, float_format=float_format, lineterminator="\n")
+
+
+def write_parquet(path: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write a Parquet file with the dtypes of the arrays."""
+    target = HERE / path
+    target.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), target, compression="zstd")
+
+
+def make_breast_cancer() -> None:
+    """Two classes, text labels, the probability of one of them, and weights that undo the clinic's selection."""
+    data = load_breast_cancer()
+    rows = np.arange(len(data.target))
+    names = data.target_names[data.target]
+    malignant = names == "malignant"
+    weights = np.where(
+        malignant,
+        CANCER_AMONG_RECALLED / malignant.mean(),
+        (1 - CANCER_AMONG_RECALLED) / (1 - malignant.mean()),
+    )
+    write_csv("breast_cancer/labels.csv", {"id": rows, "label": names, "weight": weights}, "%.6g")
+
+    models = {
+        "predictions": make_pipeline(StandardScaler(), LogisticRegression()),
+        "gradient_boosting": GradientBoostingClassifier(random_state=SEED),
+    }
+    for name, model in models.items():
+        scores = out_of_fold(model, data.data, malignant.astype(int))
+        # In full: the loss of a benign row is that of 1 - p, where a rounded p near 1 would show.
+        write_csv(f"breast_cancer/{name}.csv", {"id": rows, "prob_malignant": scores[:, 1]})
+
+
+def make_digits() -> None:
+    """Ten classes: logits in Parquet, and votes of five neighbours, at times without one for the truth."""
+    data = load_digits()
+    rows = np.arange(len(data.target))
+    write_parquet("digits/labels.parquet", {"id": rows, "label": data.target})
+
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    logits = out_of_fold(linear, data.data, data.target, "decision_function").astype(np.float32)
+    write_parquet("digits/logistic.parquet", {"id": rows, **by_class("logit_", data.target_names, logits)})
+
+    shares = out_of_fold(KNeighborsClassifier(n_neighbors=5), data.data, data.target)
+    write_csv("digits/neighbours.csv", {"id": rows, **by_class("prob_", data.target_names, shares)}, "%.9g")
+
+
+def make_wine() -> None:
+    """Three classes with the label beside the probabilities: one file is all there is."""
+    data = load_wine()
+    models = {"logistic": make_pipeline(StandardScaler(), LogisticRegression()), "naive_bayes": GaussianNB()}
+    for name, model in models.items():
+        scores = out_of_fold(model, data.data, data.target)
+        columns: dict[str, object] = {"id": np.arange(len(data.target)), "label": np.array(WINES)[data.target]}
+        write_csv(f"wine/{name}.csv", {**columns, **by_class("prob_", WINES, scores)})
+
+
+def make_topics() -> None:
+    """Four classes of text; the predictions come fold by fold, the labels in the order of the sources."""
+    documents = read_docstrings()
+    codes = np.array([list(TOPICS).index(topic) for topic in documents["label"]])
+    write_csv("topics/labels.csv", {"id": documents["id"], "label": documents["label"]})
+
+    order = np.concatenate([held_out for _, held_out in FOLDS.split(codes, codes)])
+    models = {"logistic": LogisticRegression(C=10, max_iter=1000), "naive_bayes": MultinomialNB(alpha=0.1)}
+    for name, model in models.items():
+        pipeline = make_pipeline(TfidfVectorizer(sublinear_tf=True, stop_words="english"), model)
+        scores = out_of_fold(pipeline, documents["text"], codes)
+        columns = {"id": documents["id"].to_numpy()[order], **by_class("prob_", list(TOPICS), scores[order])}
+        write_csv(f"topics/{name}.csv", columns, "%.9g")
+
+
+def read_docstrings() -> pd.DataFrame:
+    """Distinct docstrings of the standard library: ``id`` (dotted name), ``label`` (topic) and ``text``."""
+    found = [
+        (identifier, topic, text)
+        for topic, modules in TOPICS.items()
+        for module in modules.split()
+        for identifier, text in docstrings_of(module)
+        if len(text.split()) >= SHORTEST_DOCSTRING
+    ]
+    documents = pd.DataFrame(found, columns=["id", "label", "text"])
+    # A property and its setter share a name; twins such as ntpath and posixpath share whole docstrings, which would
+    # put the same text into the training and the held-out fold.
+    return documents.drop_duplicates("id").drop_duplicates("text").reset_index(drop=True)
+
+
+def docstrings_of(module: str) -> Iterator[tuple[str, str]]:
+    """Yield the dotted name and the docstring of all that a module or package of the standard library defines."""
+    library = Path(sysconfig.get_path("stdlib"))
+    package = library / module
+    for source in sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]:
+        parts = source.relative_to(library).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        yield from docstrings_within(ast.parse(source.read_text(encoding="utf-8")), name)
+
+
+def docstrings_within(node: Documented, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the docstring of a module, class or function, then those of the classes and functions inside it."""
+    text = ast.get_docstring(node)
+    if text:
+        yield name, " ".join(text.split())
+    for child in node.body:
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from docstrings_within(child, f"{name}.{child.name}")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a file as it was written: every float exactly."""
+    table = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+    return table.to_pandas()
+
+
+def losses(rows: pd.DataFrame) -> Floats:
+    """Loss of each row in nats: ``(n,) float64``, infinite where the true class has probability 0; never clipped."""
+    columns = [name for name in rows.columns if name.startswith(("prob_", "logit_"))]
+    scores = rows[columns].to_numpy(np.float64)
+    classes = [name.split("_", 1)[1] for name in columns]
+    labels = rows["label"].astype(str)
+    with np.errstate(divide="ignore"):
+        if len(classes) == 1:
+            logs = np.column_stack([np.log1p(-scores), np.log(scores)])
+            of_label = (labels == classes[0]).to_numpy(np.int64)
+        else:
+            logs = log_softmax(scores, axis=1) if columns[0].startswith("logit_") else np.log(scores)
+            of_label = np.array([classes.index(label) for label in labels])
+    return -logs[np.arange(len(rows)), of_label]
+
+
+def print_losses() -> None:
+    """Read every pair back and print its mean loss, to compare with what ce-eval says."""
+    print(f"{'predictions':<36}{'labels':<26}{'rows':>5}{'infinite':>9}  mean loss in nats")
+    for path in sorted(HERE.glob("*/*.csv")) + sorted(HERE.glob("*/*.parquet")):
+        if path.stem == "labels":
+            continue
+        rows = read(path)
+        labels = next(path.parent.glob("labels.*"), None)
+        if labels:
+            rows = rows.merge(read(labels), on="id", validate="one_to_one")
+        loss = losses(rows)
+        print_mean(f"{path.parent.name}/{path.name}", labels.name if labels else "in the same file", loss)
+        if "weight" in rows:
+            print_mean("", "  --weight-col weight", loss, rows["weight"].to_numpy())
+
+
+def print_mean(predictions: str, labels: str, loss: Floats, weights: Floats | None = None) -> None:
+    """Print one line of the table, the mean in full."""
+    mean = float(np.average(loss, weights=weights))
+    print(f"{predictions:<36}{labels:<26}{len(loss):>5}{np.isinf(loss).sum():>9}  {mean!r}")
+
+
+def main() -> None:
+    """Write every file, then print what they score."""
+    with threadpool_limits(1):  # the order in which threads add would change the last digits
+        make_breast_cancer()
+        make_digits()
+        make_wine()
+        make_topics()
+    print(f"Python {platform.python_version()}, scikit-learn {sklearn.__version__}, numpy {np.__version__}")
+    print_losses()
+
+
+if __name__ == "__main__":
+    main()
