@@ -5,8 +5,11 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command and leave the process with its exit code."""
+    import os
     import sys
 
+    # The work is spread over threads already: a second pool inside each matrix product only costs time and memory.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from ce_cli.cli import run
 
     sys.exit(run(sys.argv[1:]))

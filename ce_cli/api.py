@@ -95,7 +95,9 @@ def options_from(values: dict[str, Any]) -> Options:
     known = set(Options.__dataclass_fields__)
     unknown = sorted(set(values) - known)
     if unknown:
-        raise fail("bad_option", f"there is no option {unknown[0]!r}", hint=f"the options are: {', '.join(sorted(known))}")
+        raise fail(
+            "bad_option", f"there is no option {unknown[0]!r}", hint=f"the options are: {', '.join(sorted(known))}"
+        )
     for name in lists & set(values):
         value = values[name]
         values[name] = (value,) if isinstance(value, str) else tuple(str(part) for part in value)

@@ -109,9 +109,7 @@ def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> st
     type=click.Choice(["probs", "percent", "logits", "logprobs"]),
     help="Scale of the scores; by default what the column names say, else probs.",
 )
-@_input(
-    "--input-base", type=click.Choice(["e", "2", "10"]), default="e", help="Base of log-probabilities."
-)
+@_input("--input-base", type=click.Choice(["e", "2", "10"]), default="e", help="Base of log-probabilities.")
 @_input(
     "--format",
     type=click.Choice(["auto", "csv", "tsv", "parquet"]),
@@ -124,7 +122,9 @@ def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> st
 @_input("--pred-cols", type=Names(), metavar="A,B,…", help="Score columns, names or patterns (prob_*), in class order.")
 @_input("--id-col", multiple=True, type=Line("NAME"), help="Key column that both files have (repeatable).")
 @_input("--weight-col", metavar="NAME", help="Column of the weights; none weighs unless it is named here.")
-@_input("--classes", type=Names(), metavar="a,b,c", help="Classes: the order of named ones, the names of nameless ones.")
+@_input(
+    "--classes", type=Names(), metavar="a,b,c", help="Classes: the order of named ones, the names of nameless ones."
+)
 @_input("--positive", metavar="NAME", help="Positive class of a binary task.")
 @_input(
     "--align",
@@ -231,7 +231,9 @@ def evaluate_command(values: dict[str, Any]) -> int:
     labels_path = values["labels"]
     _check_outputs(values, path, labels_path)
     gates = parse_gates(values["gate"])
-    options = Options.from_mapping({**values, "pred_cols": values["pred_cols"] or (), "classes": values["classes"] or ()})
+    options = Options.from_mapping(
+        {**values, "pred_cols": values["pred_cols"] or (), "classes": values["classes"] or ()}
+    )
 
     from ce_cli.readers.files import open_data
 
@@ -270,7 +272,9 @@ def _check_outputs(values: dict[str, Any], path: str, labels_path: str | None) -
     if values["as_json"] and values["quiet"]:
         raise fail("bad_option", "--json and --quiet exclude each other")
     if values["per_sample"] == "-" and (values["as_json"] or values["quiet"]):
-        raise fail("bad_option", "--per-sample - and the report cannot share standard output", hint="name a file instead")
+        raise fail(
+            "bad_option", "--per-sample - and the report cannot share standard output", hint="name a file instead"
+        )
     if values["per_sample"] is not None or values["errors"] is not None:
         from ce_cli.outputs import check_writable
 

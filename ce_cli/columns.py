@@ -37,6 +37,7 @@ class SampleColumn:
     cells: tuple[str | None, ...]
     numbers: tuple[float, ...] = ()
     size: int | None = None  # of a list
+    dtype: str = "text"  # of the numbers in the file: text, float64, float32 or float16
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ def unknown_column(table: TableInfo, name: str, option: str) -> CeError:
     close = difflib.get_close_matches(name, table.columns, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"the columns are: {listed(table.columns)}"
     return CeError(
-        Problem("unknown_column", f"{option} names {name!r}, which is not a column", file=table.path, column=name, hint=hint)
+        Problem(
+            "unknown_column", f"{option} names {name!r}, which is not a column", file=table.path, column=name, hint=hint
+        )
     )
 
 
@@ -246,7 +249,9 @@ def _named_scores(table: TableInfo, patterns: tuple[str, ...]) -> Scores:
         return _list_scores(table, columns[0])
     prefix = next((p for p in _longest_first() if all(name.lower().startswith(p) for name in columns)), None)
     if prefix is not None:
-        return Scores(tuple(columns), tuple(name[len(prefix) :] for name in columns), PREFIXES[prefix], from_prefix=True)
+        return Scores(
+            tuple(columns), tuple(name[len(prefix) :] for name in columns), PREFIXES[prefix], from_prefix=True
+        )
     scale = _scale_of_name(columns[0]) if len(columns) == 1 else None
     return Scores(tuple(columns), tuple(columns) if len(columns) > 1 else (), scale)
 

@@ -35,7 +35,9 @@ def load_config(path: str | None, known: set[str]) -> dict[str, Any]:
         name = key.replace("-", "_")
         name = _ALIASES.get(name, name)
         if name not in known or name in ("predictions", "config"):
-            raise fail("bad_option", f"{key!r} is not an option", file=str(source), hint="ce-eval --help lists the options")
+            raise fail(
+                "bad_option", f"{key!r} is not an option", file=str(source), hint="ce-eval --help lists the options"
+            )
         options[name] = value
     return options
 

@@ -196,7 +196,10 @@ def _nothing_scored(context: Context, state: EvalState, problems: list[Problem])
         side = context.labels_path if context.layout.weight_side == "labels" else context.predictions_path
         return [Problem("weights_sum_to_zero", "every weight is 0", file=side, column=weight)]
     hint = "every row was dropped as invalid or without a partner" if problems else "every row was ignored or dropped"
-    return [Problem("no_scored_samples", "no row is left to score", file=context.predictions_path, hint=hint), *problems]
+    return [
+        Problem("no_scored_samples", "no row is left to score", file=context.predictions_path, hint=hint),
+        *problems,
+    ]
 
 
 class _Worker:
@@ -281,7 +284,7 @@ def _by_weight(block: Block, rows: int) -> Iterator[tuple[Ints, Block, bool]]:
         yield at, block, True
         return
     for chosen, counts in ((counted, True), (~counted, False)):
-        yield at[chosen], Block(None, block.label[chosen], block.scores[chosen], block.weight[chosen]), counts
+        yield at[chosen], Block(None, block.label[chosen], block.scores[chosen], block.weight[chosen], block.soft), counts
 
 
 def _cell(batch, name: str, row: int) -> str:  # type: ignore[no-untyped-def]

@@ -21,7 +21,7 @@ _UNKNOWN, _IGNORED = -1.0, -2.0
 
 
 class Encoded(NamedTuple):
-    """Labels of one batch: `(n,) float64`, a class number or, for a binary task, the probability of the positive class.
+    """Labels of one batch: values `(n,) float64`, a class number or, for a binary task, the probability of the positive class.
 
     `missing`, `unknown` and `ignored` mark the cells that have none. `others` has the positions of every text that was
     taken for the negative class because it is not the positive one.
@@ -32,6 +32,7 @@ class Encoded(NamedTuple):
     unknown: Bools | None
     ignored: Bools | None
     others: dict[str, Ints]
+    soft: bool = False  # whether any value lies between two classes
 
 
 class Lookup(Protocol):
@@ -117,7 +118,8 @@ class LabelCodec:
         values, missing, bad = numbers(array)
         if bad or self._ignored or not (len(values) == 0 or (values.min() >= 0 and values.max() <= 1)):
             return None
-        return Encoded(values + 0.0, missing, None, None, {})
+        soft = not _is_truth(array) and bool((values != np.rint(values)).any())
+        return Encoded(values + 0.0, missing, None, None, {}, soft)
 
     def _encode_texts(self, coded: pa.DictionaryArray) -> Encoded:
         words: list[str | None] = texts(coded.dictionary).to_pylist()
@@ -129,13 +131,14 @@ class LabelCodec:
             index = np.where(missing, 0, index)
         values = table.take(index)
         others = self._others(words, index, missing)
+        soft = bool((table != np.rint(table)).any())
         if table.min() >= 0:
-            return Encoded(values, missing, None, None, others)
+            return Encoded(values, missing, None, None, others, soft)
         unknown, ignored = values == _UNKNOWN, values == _IGNORED
         if missing is not None:
             unknown &= ~missing
             ignored &= ~missing
-        return Encoded(np.maximum(values, 0.0), missing, unknown, ignored, others)
+        return Encoded(np.maximum(values, 0.0), missing, unknown, ignored, others, soft)
 
     def _others(self, words: list[str | None], index: Ints, missing: Bools | None) -> dict[str, Ints]:
         if self._lookup.positive is None:

@@ -23,7 +23,9 @@ def check_writable(path: str | None, option: str, suffixes: tuple[str, ...], *, 
     if target.is_dir():
         raise fail("unwritable_output", f"{option}: this is a folder", file=path)
     if not folder.is_dir():
-        raise fail("unwritable_output", f"{option}: the folder {folder} does not exist", file=path, hint="create it first")
+        raise fail(
+            "unwritable_output", f"{option}: the folder {folder} does not exist", file=path, hint="create it first"
+        )
     if not os.access(folder, os.W_OK):
         raise fail("unwritable_output", f"{option}: the folder {folder} cannot be written to", file=path)
 

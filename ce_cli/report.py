@@ -161,7 +161,9 @@ class Report:
             if name in metrics:
                 metric: Metric = metrics[name]
                 return metric
-        raise AttributeError(f"this report has no metric {name!r}; it has {', '.join(self.__dict__.get('metrics', ()))}")
+        raise AttributeError(
+            f"this report has no metric {name!r}; it has {', '.join(self.__dict__.get('metrics', ()))}"
+        )
 
     def with_gates(self, gates: tuple[GateResult, ...]) -> Report:
         """Return the same report with these verdicts."""

@@ -32,7 +32,7 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options) -> C
     other = None if labels is None else describe(labels)
     layout = _with_label_columns(mine, other, options)
     label_cells = [cell for cell in (other or mine).columns[layout.label].cells if cell is not None]
-    layout = _with_list_size(layout, predictions, options)
+    layout = _with_list_size(layout, mine, options)
     layout, names, lookup, single = _classes(layout, options, label_cells)
     task = _task(options, names, single=single)
     scale = Scale(options.input or layout.scores.scale or "probs")
@@ -42,8 +42,8 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options) -> C
         input_base=options.input_base,
         classes=names,
         single_score=single,
-        score_dtype=_score_dtype(predictions, layout),
-        eps=_eps(options, scale, _score_dtype(predictions, layout)),
+        score_dtype=_score_dtype(mine, layout),
+        eps=_eps(options, scale, _score_dtype(mine, layout)),
         row_sum=options.row_sum,
         alignment=layout.alignment,
         weighted=layout.weight is not None,
@@ -73,16 +73,23 @@ def describe(data: DataSet) -> TableInfo:
 def _sample_column(column: pa.ChunkedArray) -> SampleColumn:
     array = plain(column)
     if is_list(array.type):
-        sizes = [None if row is None else len(row) for row in array.slice(0, 1).to_pylist()]
-        return SampleColumn("list", (), size=list_size(array.type) or (sizes[0] if sizes else None))
+        first = array.slice(0, 1).to_pylist()
+        size = list_size(array.type) or (len(first[0]) if first and first[0] is not None else None)
+        return SampleColumn("list", (), size=size, dtype=_dtype(array.type.value_type))
     if pa.types.is_nested(array.type):
         return SampleColumn("other", ())
     cells = tuple(texts(array).to_pylist())
     parsed = numbers(array)
     if parsed.bad or pa.types.is_temporal(array.type) or all(cell is None for cell in cells):
-        return SampleColumn("text", cells)
+        return SampleColumn("text", cells, dtype=_dtype(array.type))
     there = parsed.values if parsed.missing is None else parsed.values[~parsed.missing]
-    return SampleColumn("number", cells, tuple(there.tolist()))
+    return SampleColumn("number", cells, tuple(there.tolist()), dtype=_dtype(array.type))
+
+
+def _dtype(type_: pa.DataType) -> str:
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+        return "text"
+    return {pa.float16(): "float16", pa.float32(): "float32"}.get(type_, "float64")
 
 
 def _with_label_columns(mine: TableInfo, other: TableInfo | None, options: Options) -> Layout:
@@ -102,16 +109,16 @@ def _with_label_columns(mine: TableInfo, other: TableInfo | None, options: Optio
         ) from error
 
 
-def _with_list_size(layout: Layout, predictions: DataSet, options: Options) -> Layout:
-    size = layout.scores.list_size
-    if not any(is_list(predictions.sample().column(name).type) for name in layout.scores.columns):
+def _with_list_size(layout: Layout, predictions: TableInfo, options: Options) -> Layout:
+    """Name the classes of a list column 0, 1, …."""
+    scores = layout.scores
+    if predictions.columns[scores.columns[0]].kind != "list":
         return layout
-    if size is None:
-        size = len(options.classes) or None
-    if size is None or size < 1:
+    size = scores.list_size or len(options.classes)
+    if not size:
         raise fail("no_samples", "the list column has no rows to tell the number of classes", file=predictions.path)
-    scores = Scores(layout.scores.columns, tuple(str(number) for number in range(size)), layout.scores.scale, size)
-    return _replace_scores(layout, scores)
+    names = tuple(str(number) for number in range(size))
+    return _replace_scores(layout, Scores(scores.columns, names, scores.scale, size))
 
 
 def _replace_scores(layout: Layout, scores: Scores) -> Layout:
@@ -127,9 +134,7 @@ def _replace_scores(layout: Layout, scores: Scores) -> Layout:
     )
 
 
-def _classes(
-    layout: Layout, options: Options, label_cells: list[str]
-) -> tuple[Layout, tuple[str, ...], Lookup, bool]:
+def _classes(layout: Layout, options: Options, label_cells: list[str]) -> tuple[Layout, tuple[str, ...], Lookup, bool]:
     """Return the layout with its columns in the order of the classes, their names, and how labels match them."""
     scores = layout.scores
     if len(scores.columns) == 1 and scores.list_size in (None, 1):
@@ -209,17 +214,10 @@ def _task(options: Options, names: tuple[str, ...], *, single: bool) -> str:
     return "binary" if len(names) == 2 else "multiclass"
 
 
-def _score_dtype(predictions: DataSet, layout: Layout) -> str:
+def _score_dtype(predictions: TableInfo, layout: Layout) -> str:
     """Return the widest type of the score columns, which sets the tolerances."""
-    kinds = set()
-    for name in layout.scores.columns:
-        type_ = predictions.sample().column(name).type
-        if is_list(type_):
-            type_ = type_.value_type
-        if pa.types.is_string(type_) or pa.types.is_large_string(type_):
-            return "text"
-        kinds.add({pa.float16(): "float16", pa.float32(): "float32"}.get(type_, "float64"))
-    return max(kinds, key=lambda kind: int(kind.removeprefix("float")))
+    kinds = {predictions.columns[name].dtype for name in layout.scores.columns}
+    return next(kind for kind in ("text", "float64", "float32", "float16") if kind in kinds)
 
 
 def _eps(options: Options, scale: Scale, dtype: str) -> float | None:

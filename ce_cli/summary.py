@@ -168,7 +168,12 @@ def _issues(
     weight = next((name for name in present if name.lower() in WEIGHT_NAMES), None)
     if weight is not None and context.layout.weight is None:
         found.append(
-            Issue("unused_weight", "note", f"column {weight} is not used", hint=f"pass --weight-col {weight} to weigh rows")
+            Issue(
+                "unused_weight",
+                "note",
+                f"column {weight} is not used",
+                hint=f"pass --weight-col {weight} to weigh rows",
+            )
         )
     return found
 

@@ -75,6 +75,4 @@ def from_logprobs(logprob: Floats, base: float | None = None) -> BinaryOutcome:
 
 def _negated(values: Floats) -> Floats:
     """Return -values with +0.0 for every zero; overwrites its argument."""
-    np.negative(values, out=values)
-    values += 0.0
-    return values
+    return np.subtract(0.0, values, out=values)

@@ -49,8 +49,7 @@ def from_logprobs(logprobs: Floats, label: Ints, base: float | None = None) -> C
     """
     high, low = scaled_by_log(logprobs, base)
     probs = exp_of_sum(high, low)
-    loss = -pick(high, label)
-    loss += 0.0
+    loss = 0.0 - pick(high, label)
     return ClassOutcome(loss, pick(probs, label), probs, argmax(logprobs), _brier(probs, label))
 
 
@@ -93,7 +92,8 @@ def log_sum_exp(logs: Floats) -> Floats:
 
 def argmax(scores: Floats) -> Ints:
     """Return the column of the largest score of every row, the first of several."""
-    return scores.argmax(axis=1).astype(np.int64, copy=False)
+    best: Ints = scores.argmax(axis=1).astype(np.int64, copy=False)
+    return best
 
 
 def pick(scores: Floats, column: Ints) -> Floats:
@@ -106,9 +106,7 @@ def negative_log(prob: Floats) -> Floats:
     """Return -log p, +0.0 at 1 and `inf` at 0."""
     with np.errstate(divide="ignore"):
         loss = np.log(prob)
-    np.negative(loss, out=loss)
-    loss += 0.0
-    return loss
+    return np.subtract(0.0, loss, out=loss)
 
 
 def _brier(probs: Floats, label: Ints) -> Floats:

@@ -51,7 +51,9 @@ def wanted_columns(layout: Layout) -> tuple[dict[str, Kind], dict[str, Kind]]:
     return mine, other
 
 
-def single_file(data: DataSet, layout: Layout, workers: Workers, chunk_rows: int, counts: AlignmentCounts) -> Iterator[Pair]:
+def single_file(
+    data: DataSet, layout: Layout, workers: Workers, chunk_rows: int, counts: AlignmentCounts
+) -> Iterator[Pair]:
     """Yield the rows of one file that holds both scores and labels."""
     columns, _ = wanted_columns(layout)
     start = 0
@@ -140,7 +142,9 @@ class _Cursor:
         return total
 
 
-def _compare(one: pa.RecordBatch, two: pa.RecordBatch, layout: Layout, rows: np.ndarray, counts: AlignmentCounts) -> None:
+def _compare(
+    one: pa.RecordBatch, two: pa.RecordBatch, layout: Layout, rows: np.ndarray, counts: AlignmentCounts
+) -> None:
     for mine, other in zip(layout.ids, layout.label_ids, strict=True):
         if same(one.column(mine), two.column(other)):
             continue
@@ -163,4 +167,3 @@ def _length_mismatch(predictions: DataSet, labels: DataSet, mine: int, other: in
             else "with --align position the files need equal lengths; without it they are joined by id",
         )
     )
-

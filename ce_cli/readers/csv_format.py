@@ -55,7 +55,9 @@ class CsvData:
         if len(self._head) >= HEAD_BYTES:
             body = body[: body.rfind(self._dialect.newline) + 1] or body
         wanted = sample_rows(len(self.names))
-        parsed = self._parse(_first_lines(body, self._dialect.newline, 2 * wanted), dict.fromkeys(self.names, Kind.TEXT))
+        parsed = self._parse(
+            _first_lines(body, self._dialect.newline, 2 * wanted), dict.fromkeys(self.names, Kind.TEXT)
+        )
         return pa.Table.from_batches([parsed.batch]).slice(0, wanted)
 
     def rows(self) -> int | None:
@@ -69,7 +71,9 @@ class CsvData:
         count = row = 0
         try:
             pieces = blocks(stream, self._start, self._dialect, self.path, single=len(self.names) == 1)
-            for batch, faults in workers.ordered(lambda block: self._parse(block, columns), self._counted(pieces, stream)):
+            for batch, faults in workers.ordered(
+                lambda block: self._parse(block, columns), self._counted(pieces, stream)
+            ):
                 count += len(faults)
                 malformed.extend((row + at, what) for at, what in faults[: FIRST_ROWS - len(malformed)])
                 row += batch.num_rows + len(faults)

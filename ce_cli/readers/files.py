@@ -24,7 +24,9 @@ FORMATS = ("auto", "csv", "tsv", "parquet")
 _GLOB = "*?["
 
 
-def open_data(path: str, *, format: str = "auto", delimiter: str | None = None, header: bool = True, twice: bool = True) -> DataSet:  # noqa: A002 - the option's name
+def open_data(
+    path: str, *, format: str = "auto", delimiter: str | None = None, header: bool = True, twice: bool = True
+) -> DataSet:  # noqa: A002 - the option's name
     """Open a data set.
 
     path: a file, a folder or a glob of parts in lexical order, or `-`. twice: False promises that a pipe's rows are read

@@ -162,7 +162,9 @@ class _JoinFaults:
             problems.append(replace(error.problems[0], count=self._repeats))
         if self._lonely.count and not drop:
             message = f"id {self._first_lonely!r} has no label in {self._labels}"
-            problems.append(self._missing(self._predictions, self._layout.ids, message, self._lonely.first, self._lonely.count))
+            problems.append(
+                self._missing(self._predictions, self._layout.ids, message, self._lonely.first, self._lonely.count)
+            )
         if len(unlabelled) and not drop:
             message = f"id {self._index.text(int(unlabelled[0]))!r} has no prediction in {self._predictions}"
             rows = tuple((unlabelled[:FIRST_ROWS] + 1).tolist())

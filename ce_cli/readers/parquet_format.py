@@ -41,9 +41,11 @@ class ParquetData:
     def sample(self) -> pa.Table:
         """Return the first rows."""
         wanted = sample_rows(len(self.names))
-        batches = [*self._decoded(self.names, wanted, ())][:1] if self._metadata.num_rows == 0 else [
-            next(self._decoded(self.names, wanted, ()))
-        ]
+        batches = (
+            [*self._decoded(self.names, wanted, ())][:1]
+            if self._metadata.num_rows == 0
+            else [next(self._decoded(self.names, wanted, ()))]
+        )
         return pa.Table.from_batches(batches, schema=self._schema)
 
     def rows(self) -> int | None:
@@ -78,23 +80,19 @@ class ParquetData:
 
     def _open(self, categories: object) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(
-                self._source.seekable(), read_dictionary=list(categories), pre_buffer=False
-            )  # type: ignore[call-overload]
+            return pq.ParquetFile(self._source.seekable(), read_dictionary=list(categories), pre_buffer=False)  # type: ignore[call-overload]
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 
     def _batch_rows(self, names: list[str]) -> int:
         """Return a batch size whose bytes stay bounded where rows are wide."""
-        size = 0
-        for group in range(self._metadata.num_row_groups):
-            about = self._metadata.row_group(group)
-            for position in range(about.num_columns):
-                column = about.column(position)
-                if column.path_in_schema.split(".")[0] in names or column.path_in_schema in names:
-                    size += column.total_uncompressed_size
-            break
-        if not size:
+        if self._metadata.num_row_groups == 0:
             return _BATCH_ROWS
-        per_row = size / max(1, self._metadata.row_group(0).num_rows)
-        return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES / per_row)))
+        group, wanted = self._metadata.row_group(0), set(names)
+        columns = (group.column(position) for position in range(group.num_columns))
+        size = sum(
+            column.total_uncompressed_size
+            for column in columns
+            if column.path_in_schema in wanted or column.path_in_schema.split(".")[0] in wanted
+        )
+        return max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(1, size)))

@@ -15,7 +15,6 @@ from ce_cli.outputs import OutputFile
 from ce_cli.readers.arrays import texts
 
 if TYPE_CHECKING:
-
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.engine import ScoredRows
     from ce_cli.tasks.base import Context
@@ -187,6 +186,6 @@ def _text_array(words: list[str]) -> pa.Array:
     """Return text as Arrow has it, without pyarrow.array, which imports pandas."""
     encoded = [word.encode() for word in words]
     offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
-    return pa.Array.from_buffers(pa.string(), len(words), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))])
-
-
+    return pa.Array.from_buffers(
+        pa.string(), len(words), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    )

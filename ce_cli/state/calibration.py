@@ -11,7 +11,7 @@ from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import square_root, to_float
 
 if TYPE_CHECKING:
-    from ce_cli.arrays import Floats, Ints
+    from ce_cli.arrays import Bools, Floats, Ints
 
 
 class CalibrationBins:
@@ -21,40 +21,45 @@ class CalibrationBins:
     """
 
     def __init__(self, bins: int) -> None:
+        self._bins = bins
         self._edges = np.arange(bins + 1) / bins
-        self._n = np.zeros(bins, dtype=np.int64)
-        self._sums = {name: ExactSums(bins) for name in ("weight", "prob", "outcome", "weight_squares")}
+        self._exact_product = _product_finds_bins(self._edges)
+        # Cell 0 holds the probabilities of exactly 0; it counts as part of the first bin.
+        self._n = np.zeros(bins + 1, dtype=np.int64)
+        self._hits = np.zeros(bins + 1, dtype=np.int64)
+        self._sums = {name: ExactSums(bins + 1) for name in ("weight", "prob", "outcome", "weight_squares")}
         self._weighted = False
 
-    def add(self, prob: Floats, outcome: Floats, weight: Floats | None) -> None:
-        """Add rows: prob and outcome `(n,) float64`, weight `(n,) float64`, positive, or None for 1 each."""
-        cell = self._bin_of(prob)
-        self._n += np.bincount(cell, minlength=len(self._n))
+    def add(self, prob: Floats, outcome: Floats | Bools, weight: Floats | None) -> None:
+        """Add rows: prob `(n,) float64`, outcome `(n,) float64` or bool, weight `(n,) float64`, positive, or None for 1."""
+        cell = self._cell_of(prob)
         if weight is None:
             self._sums["prob"].add(prob, cell)
-            self._sums["outcome"].add(outcome, cell)
+            self._add_outcomes(outcome, cell)
             return
         self._weighted = True
+        self._n += np.bincount(cell, minlength=self._bins + 1)
         by_weight = factor(weight)
         add_products(self._sums["prob"], factor(prob), by_weight, cell)
-        add_products(self._sums["outcome"], factor(outcome), by_weight, cell)
+        add_products(self._sums["outcome"], factor(outcome.astype(np.float64)), by_weight, cell)
         add_products(self._sums["weight_squares"], by_weight, by_weight, cell)
         self._sums["weight"].add(weight, cell)
 
     def merge(self, other: CalibrationBins) -> None:
         """Add what another state has seen."""
         self._n += other._n
+        self._hits += other._hits
         self._weighted |= other._weighted
         for name, sums in self._sums.items():
             sums.merge(other._sums[name])
 
     def l1(self) -> float:
         """Return the expected calibration error Σ_b (W_b/W) |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015)."""
-        return to_float(sum((abs(gap) * share for share, gap, _, _ in self._bins()), Fraction(0)))
+        return to_float(sum((abs(gap) * share for share, gap, _, _ in self._filled()), Fraction(0)))
 
     def l2(self) -> float:
         """Return √(Σ_b (W_b/W) (ȳ_b - p̄_b)²)."""
-        return square_root(sum((gap**2 * share for share, gap, _, _ in self._bins()), Fraction(0)))
+        return square_root(sum((gap**2 * share for share, gap, _, _ in self._filled()), Fraction(0)))
 
     def l2_debiased(self) -> float:
         """Return √max(0, Σ_b (W_b/W) [(ȳ_b - p̄_b)² - ȳ_b(1 - ȳ_b)/(n_b - 1)]) over the bins with n_b >= 2.
@@ -63,14 +68,14 @@ class CalibrationBins:
         rows of the bin, (Σw)²/Σw² (Kish 1965), and bins with fewer than 2 are left out.
         """
         total = Fraction(0)
-        for share, gap, rate, n in self._bins():
+        for share, gap, rate, n in self._filled():
             if n >= 2:
                 total += share * (gap**2 - rate * (1 - rate) / (n - 1))
         return square_root(max(Fraction(0), total))
 
-    def _bins(self) -> list[tuple[Fraction, Fraction, Fraction, Fraction]]:
+    def _filled(self) -> list[tuple[Fraction, Fraction, Fraction, Fraction]]:
         """Return (W_b/W, ȳ_b - p̄_b, ȳ_b, n_b) of every bin with rows."""
-        prob, outcome = self._sums["prob"].totals(), self._sums["outcome"].totals()
+        prob, outcome = self._totals("prob"), self._totals("outcome")
         weight, size = self._weights()
         total = sum(weight, Fraction(0))
         return [
@@ -78,19 +83,47 @@ class CalibrationBins:
         ]
 
     def _weights(self) -> tuple[list[Fraction], list[Fraction]]:
-        rows = [Fraction(n) for n in self._n.tolist()]
         if not self._weighted:
+            rows = _first_joined([Fraction(n) for n in self._n.tolist()])
             return rows, rows
-        weight, squares = self._sums["weight"].totals(), self._sums["weight_squares"].totals()
+        weight, squares = self._totals("weight"), self._totals("weight_squares")
         return weight, [w**2 / s if s else Fraction(0) for w, s in zip(weight, squares, strict=True)]
 
-    def _bin_of(self, prob: Floats) -> Ints:
-        bins = len(self._n)
-        cell = np.ceil(prob * bins).astype(np.int64)
-        cell -= 1
-        np.clip(cell, 0, bins - 1, out=cell)
-        # The product is rounded: compare with the edges themselves, which are what the definition names.
-        cell += prob > self._edges.take(cell + 1)
-        cell -= prob <= self._edges.take(cell)
-        np.clip(cell, 0, bins - 1, out=cell)
+    def _totals(self, name: str) -> list[Fraction]:
+        totals = self._sums[name].totals()
+        if name == "outcome":
+            totals = [total + hits for total, hits in zip(totals, self._hits.tolist(), strict=True)]
+        return _first_joined(totals)
+
+    def _add_outcomes(self, outcome: Floats | Bools, cell: Ints) -> None:
+        if outcome.dtype != np.bool_:
+            self._n += np.bincount(cell, minlength=self._bins + 1)
+            self._sums["outcome"].add(outcome.astype(np.float64, copy=False), cell)
+            return
+        by_outcome = np.bincount(2 * cell + outcome, minlength=2 * (self._bins + 1))
+        self._n += by_outcome[0::2] + by_outcome[1::2]
+        self._hits += by_outcome[1::2]
+
+    def _cell_of(self, prob: Floats) -> Ints:
+        """Return 1 + the bin of every probability, 0 for a probability of 0."""
+        cell = np.ceil(prob * self._bins).astype(np.int64)
+        if not self._exact_product:
+            np.clip(cell, 1, self._bins, out=cell)
+            cell += (prob > self._edges.take(cell)) & (cell < self._bins)
+            cell -= (prob <= self._edges.take(cell - 1)) & (cell > 1)
         return cell
+
+
+def _first_joined(cells: list[Fraction]) -> list[Fraction]:
+    return [cells[0] + cells[1], *cells[2:]]
+
+
+def _product_finds_bins(edges: Floats) -> bool:
+    """Tell whether ⌈p·B⌉, computed in float64, is the right bin for every p.
+
+    The rounded product is monotonic in p, so that it is enough to look at each edge and at the next number above it.
+    """
+    whole = np.arange(len(edges), dtype=np.float64)
+    bins = len(edges) - 1
+    above = np.nextafter(edges[:-1], 2.0) * bins
+    return bool((edges * bins == whole).all() and (above > whole[:-1]).all())

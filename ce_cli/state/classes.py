@@ -38,23 +38,24 @@ class ClassSums:
         # Rows of weight 1 are only counted.
         self._ones = {name: np.zeros(classes, dtype=np.int64) for name in ("weight", "correct", "judged")}
 
-    def add(self, label: Ints, loss: Floats, prob: Floats, correct: Bools, judged: Bools | None, weight: Floats | None) -> None:
+    def add(
+        self, label: Ints, loss: Floats, prob: Floats, correct: Bools, judged: Bools | None, weight: Floats | None
+    ) -> None:
         """Add rows.
 
         label: `(n,) int64`. loss: `(n,) float64` nats, may be `inf`. prob: `(n,) float64`, of the label. correct, judged:
         `(n,) bool` (judged None: all are). weight: `(n,) float64`, positive; None for 1 each.
         """
-        finite = loss < np.inf
-        if not finite.all():
+        if len(loss) and float(loss.max()) == np.inf:
+            finite = loss < np.inf
             self._infinite += np.bincount(label[~finite], minlength=len(self._n))
             self._add_weighted("loss", loss[finite], label[finite], None if weight is None else weight[finite])
         else:
             self._add_weighted("loss", loss, label, weight)
         self._add_weighted("prob", prob, label, weight)
-        self.count(label, correct, judged, weight)
+        self._count(label, correct, judged, weight)
 
-    def count(self, label: Ints, correct: Bools, judged: Bools | None, weight: Floats | None) -> None:
-        """Add rows without their losses."""
+    def _count(self, label: Ints, correct: Bools, judged: Bools | None, weight: Floats | None) -> None:
         classes = len(self._n)
         by_hit = np.bincount(2 * label + correct, minlength=2 * classes)
         n = by_hit[0::2] + by_hit[1::2]

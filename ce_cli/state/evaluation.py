@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import ClassSums
+from ce_cli.state.hits import Hits
 from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.histogram import LossHistogram
 from ce_cli.state.moments import Moments
@@ -16,7 +18,6 @@ from ce_cli.state.worst import WorstRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from fractions import Fraction
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Scored
@@ -40,10 +41,14 @@ class EvalState:
         self.scored = 0
         self.max_row_sum_error: float | None = None
         self._brier = ExactSums()
-        self._hits = ClassSums(1)
+        self._hits = Hits()
 
     def update(
-        self, scored: Scored, weight: Floats | None, rows: Ints, describe: Callable[[Ints], Sequence[tuple[object, ...]]]
+        self,
+        scored: Scored,
+        weight: Floats | None,
+        rows: Ints,
+        describe: Callable[[Ints], Sequence[tuple[object, ...]]],
     ) -> None:
         """Add rows of positive weight.
 
@@ -97,28 +102,33 @@ class EvalState:
 
     def brier(self) -> Fraction:
         """Return Σ w·brier / Σ w."""
-        return self._brier.total() / self._hits.totals()[0].weight
+        return self._brier.total() / sum((total.weight for total in self.classes.totals()), Fraction(0))
 
     def accuracy(self) -> Fraction | None:
         """Return the weighted share of right predictions among the rows that can be right or wrong; None without any."""
-        total = self._hits.totals()[0]
-        return total.correct / total.judged if total.judged else None
+        return self._hits.rate()
 
     def _add_losses(self, loss: Floats, weight: Floats | None, rows: Ints) -> None:
-        finite = loss < np.inf
-        if not finite.all():
+        if float(loss.max()) == np.inf:
+            finite = loss < np.inf
             self.tally("infinite", ~finite, rows)
             loss, weight = loss[finite], None if weight is None else weight[finite]
         if len(loss):
             self.loss.add(loss, weight)
 
     def _add_classes(self, scored: Scored, weight: Floats | None) -> None:
-        self._hits.count(np.zeros(len(scored.loss), dtype=np.int64), scored.correct, scored.judged, weight)
+        self._hits.add(scored.correct, scored.judged, weight)
         for part in scored.parts:
             if part.at is None:
                 self.classes.add(part.label, part.loss, part.prob, scored.correct, scored.judged, weight)
                 continue
-            share = part.share if weight is None else weight[part.at] if part.share is None else weight[part.at] * part.share
+            share = (
+                part.share
+                if weight is None
+                else weight[part.at]
+                if part.share is None
+                else weight[part.at] * part.share
+            )
             correct = scored.predicted[part.at] == part.label
             judged = None if scored.judged is None else scored.judged[part.at]
             self.classes.add(part.label, part.loss, part.prob, correct, judged, share)

@@ -1,9 +1,9 @@
 """Exact sums of float64 values and of products of two, so that no order, split or thread count can change a bit.
 
-A value is cut into integer multiples of 2**(32 j), one part for each limb j that it reaches. The parts of a slice add up in
-float64 without rounding, because each is below 2**36 and a slice has at most 2**14 rows; the limbs add up in int64. What
-comes out is the exact sum as a fraction, rounded once, at the end, by whoever asks for a float. The idea of fixed exponent
-bins is that of Demmel and Nguyen, "Parallel reproducible summation" (2015); here no bin is dropped, so the sum is exact.
+A slice of values is cut into parts, each a whole multiple of a power of two that is small enough for the part's sum to need
+no rounding: 37 bits a part, at most 2**16 rows. The sums of the parts go into an integer of 32-bit limbs. What comes out is
+the exact sum as a fraction, rounded once, at the end, by whoever asks for a float. Cutting by adding and subtracting a large
+constant is that of Demmel and Nguyen, "Parallel reproducible summation" (2015); here nothing is dropped, so the sum is exact.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import numpy as np
 from ce_cli.kernels.double import two_product
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ce_cli.arrays import Floats, Ints
 
 _LIMB_BITS = 32
-_TOP_BITS = 36  # a part is below 2**36 units of its limb
-_SLICE = 1 << 14  # rows: 2**36 * 2**14 < 2**53
-_CARRY_EVERY = 1 << 25  # rows: 2**36 * 2**25 < 2**63
-_WINDOW = 608  # limbs outside 2**±608 are reached by scaling with this power of two, a multiple of _LIMB_BITS
+_MASK = (1 << _LIMB_BITS) - 1
+_SLICE = 1 << 16  # rows
+_PART_BITS = 37  # 2**37 units in each of 2**16 rows: 2**53, what float64 adds without rounding
+_CARRY_EVERY = 1 << 30  # additions of less than 2**32 to an int64
+_WINDOW = 608  # exponents beyond ±608 are reached by scaling with this power of two
 
 _ORDINARY = 2.0**200  # magnitudes in [1/this, this]: products of up to four of them stay exact in float64
+_PRODUCT_BITS = 18  # 2**(18 + 18) units in each of 2**16 rows: 2**52
+_PRODUCT_PARTS = 4
 _GROUP = 256  # exponents of other products are handled in groups of this many
 
 
@@ -44,11 +47,11 @@ class ExactSums:
     def add(self, values: Floats, cell: Ints | None = None, exponent: int = 0) -> None:
         """Add values * 2**exponent to their cells.
 
-        values: `(n,) float64`, finite. cell: `(n,) int64` in [0, cells); None: all to cell 0. exponent: a multiple of 32.
+        values: `(n,) float64`, finite. cell: `(n,) int64` in [0, cells); None: all to cell 0.
         """
         for start in range(0, len(values), _SLICE):
             stop = start + _SLICE
-            self._add_slice(values[start:stop], None if cell is None else cell[start:stop], exponent // _LIMB_BITS)
+            self._add_slice(values[start:stop], None if cell is None else cell[start:stop], exponent)
 
     def merge(self, other: ExactSums) -> None:
         """Add the sums of another state with the same cells."""
@@ -75,38 +78,51 @@ class ExactSums:
         """Return the exact sum over all cells."""
         return sum(self.totals(), Fraction(0))
 
-    def _add_slice(self, rest: Floats, cell: Ints | None, shift: int) -> None:
-        self._uncarried += len(rest)
-        if self._uncarried > _CARRY_EVERY:
-            self._carry()
-            self._uncarried += len(rest)
+    def _add_slice(self, rest: Floats, cell: Ints | None, exponent: int) -> None:
         top = _top_exponent(rest)
         if top is not None and top > _WINDOW:
-            huge = np.abs(rest) >= 2.0**_TOP_BITS
-            self._add_slice(np.where(huge, rest, 0.0) * 2.0**-_WINDOW, cell, shift + _WINDOW // _LIMB_BITS)
+            huge = np.abs(rest) >= 1.0
+            self._add_slice(np.where(huge, rest, 0.0) * 2.0**-_WINDOW, cell, exponent + _WINDOW)
             rest = np.where(huge, 0.0, rest)
             top = _top_exponent(rest)
         while top is not None:
             if top < -_WINDOW:
                 rest = rest * 2.0**_WINDOW
-                shift -= _WINDOW // _LIMB_BITS
+                exponent -= _WINDOW
                 top += _WINDOW
-            limb = -((_TOP_BITS - top) // _LIMB_BITS)
-            # Adding and taking away 1.5 * 2**52 units rounds to whole units, ties to even.
-            rounder = math.ldexp(1.5, 52 + limb * _LIMB_BITS)
-            part = rest + rounder
-            part -= rounder
-            self._add_part(part, cell, limb, shift)
-            rest = rest - part
+            rest = self._cut(self._cut(rest, cell, top, exponent), cell, top - _PART_BITS, exponent)
+            # Two parts hold all bits of values within a factor of 2**21 of the largest: few rows are left, if any.
+            if not rest.any():
+                return
+            left = np.flatnonzero(rest)
+            rest, cell = rest[left], None if cell is None else cell[left]
             top = _top_exponent(rest)
 
-    def _add_part(self, part: Floats, cell: Ints | None, limb: int, shift: int) -> None:
+    def _cut(self, rest: Floats, cell: Ints | None, top: int, exponent: int) -> Floats:
+        """Add the part of values up to 2**top in magnitude that is whole in units of 2**(top - 37); return what is left."""
+        unit = top - _PART_BITS
+        # Adding and taking away 1.5 * 2**52 units rounds to whole units, ties to even.
+        rounder = math.ldexp(1.5, 52 + unit)
+        part = rest + rounder
+        part -= rounder
         if cell is None:
             sums = np.add.reduce(part, keepdims=True)
         else:
             sums = np.bincount(cell, weights=part, minlength=self.cells)
-        units = np.ldexp(sums, -limb * _LIMB_BITS).astype(np.int64)
-        self._limb(limb + shift)[: len(units)] += units
+        self._add_units(np.ldexp(sums, -unit).astype(np.int64), unit + exponent)
+        return np.subtract(rest, part, out=part)
+
+    def _add_units(self, units: Ints, exponent: int) -> None:
+        """Add units * 2**exponent, up to 2**53 units in a cell, to the limbs."""
+        if self._uncarried >= _CARRY_EVERY:
+            self._carry()
+        self._uncarried += 1
+        limb, shift = divmod(exponent, _LIMB_BITS)
+        low_bits = _LIMB_BITS - shift
+        high = units >> low_bits
+        self._limb(limb)[: len(units)] += (units - (high << low_bits)) << shift
+        self._limb(limb + 1)[: len(units)] += high & _MASK
+        self._limb(limb + 2)[: len(units)] += high >> _LIMB_BITS
 
     def _limb(self, limb: int) -> Ints:
         parts = self._limbs.get(limb)
@@ -147,7 +163,7 @@ class Factor(NamedTuple):
 def factor(values: Floats) -> Factor:
     """Return finite values in a form whose products neither overflow nor underflow."""
     size = np.abs(values)
-    if size.size == 0 or (size.max() <= _ORDINARY and not ((size < 1 / _ORDINARY) & (size > 0)).any()):
+    if size.size == 0 or (size.max() <= _ORDINARY and _no_tiny(size)):
         return Factor(values, None)
     mantissa, exponent = np.frexp(values)
     return Factor(mantissa, exponent.astype(np.int64))
@@ -164,6 +180,64 @@ def add_products(sums: ExactSums, a: Factor, b: Factor, cell: Ints | None = None
             if exponent is not None:
                 values = np.ldexp(values, (exponent[rows] - power).astype(np.int32))
             sums.add(values, where, power)
+
+
+def add_inner_products(vectors: Sequence[Floats], sums: Mapping[tuple[int, int], ExactSums]) -> None:
+    """Add the exact inner products of some pairs of vectors: sums[i, j] takes Σ vectors[i] * vectors[j].
+
+    An index of -1 stands for a vector of ones. vectors: `(n,) float64` each, with ordinary magnitudes (those of a `Factor`
+    without exponents). They are cut into parts of 18 bits, so that an ordinary dot product adds the products of two parts
+    without rounding, in whatever order it does. Rows with more bits than four parts hold are few.
+    """
+    for start in range(0, len(vectors[0]), _SLICE):
+        _add_slice_products([vector[start : start + _SLICE] for vector in vectors], sums)
+
+
+def _add_slice_products(vectors: Sequence[Floats], sums: Mapping[tuple[int, int], ExactSums]) -> None:
+    parts = np.empty((len(vectors), _PRODUCT_PARTS, len(vectors[0])))
+    long = np.zeros(0, dtype=np.int64)
+    for vector, own in zip(vectors, parts, strict=True):
+        rest = _cut_for_products(vector, own)
+        if rest.any():
+            long = np.union1d(long, np.flatnonzero(rest))
+    if len(long):
+        parts[:, :, long] = 0.0
+    for (i, j), total in sums.items():
+        total.add(np.array(_dots(parts[i], None if j == -1 else parts[j], same=i == j)))
+        if len(long):
+            left = [np.ones(len(long)) if at == -1 else vectors[at][long] for at in (i, j)]
+            add_products(total, Factor(left[0], None), Factor(left[1], None))
+
+
+def _dots(one: Floats, two: Floats | None, *, same: bool) -> list[float]:
+    """Return numbers whose exact sum is the inner product of the vectors that have these parts (None: of ones)."""
+    if two is None:
+        return [np.add.reduce(part) for part in one]
+    if same:
+        size = range(len(one))
+        return [np.dot(one[a], one[b]) * (1.0 if a == b else 2.0) for a in size for b in range(a + 1)]
+    return [np.dot(a, b) for a in one for b in two]
+
+
+def _cut_for_products(vector: Floats, parts: Floats) -> Floats:
+    """Fill parts, `(4, n)`, with multiples of smaller and smaller units that add up to the vector; return what is left."""
+    top = _top_exponent(vector)
+    if top is None:
+        parts[:] = 0.0
+        return vector
+    rest = vector
+    for part in parts:
+        top -= _PRODUCT_BITS
+        rounder = math.ldexp(1.5, 52 + top)
+        np.add(rest, rounder, out=part)
+        part -= rounder
+        rest = rest - part
+    return rest
+
+
+def _no_tiny(size: Floats) -> bool:
+    least = size.min()
+    return bool(least >= 1 / _ORDINARY or (least == 0 and not ((size < 1 / _ORDINARY) & (size > 0)).any()))
 
 
 def _groups(exponent: Ints | None) -> Iterator[tuple[slice | Ints, int]]:

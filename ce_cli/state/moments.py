@@ -5,7 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ce_cli.state.exact import ExactSums, add_products, factor
+import numpy as np
+
+from ce_cli.state.exact import ExactSums, Factor, add_inner_products, add_products, factor
 from ce_cli.state.fractions import square_root
 
 if TYPE_CHECKING:
@@ -29,17 +31,20 @@ class Moments:
         self.n += len(values)
         value = factor(values)
         if weights is None:
-            self._values.add(values)
-            add_products(self._squares, value, value)
+            self._add_pairs([value], {(0, -1): self._values, (0, 0): self._squares})
             return
         self._weighted = True
         weight = factor(weights)
-        weighted = value.times(weight)
-        self._weights.add(weights)
-        add_products(self._values, value, weight)
-        add_products(self._squares, weighted, weighted)
-        add_products(self._cross, weighted, weight)
-        add_products(self._weight_squares, weight, weight)
+        pairs = {(1, -1): self._weights, (0, 1): self._values, (2, 2): self._squares, (2, 1): self._cross, (1, 1): self._weight_squares}
+        self._add_pairs([value, weight, value.times(weight)], pairs)
+
+    def _add_pairs(self, vectors: list[Factor], sums: dict[tuple[int, int], ExactSums]) -> None:
+        if all(vector.exponent is None for vector in vectors):
+            add_inner_products([vector.mantissa for vector in vectors], sums)
+            return
+        ones = Factor(np.ones(len(vectors[0].mantissa)), None)
+        for (i, j), total in sums.items():
+            add_products(total, vectors[i], ones if j == -1 else vectors[j])
 
     def merge(self, other: Moments) -> None:
         """Add what another state has seen."""

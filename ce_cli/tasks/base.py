@@ -133,12 +133,13 @@ def check_weights(context: Context, pair: Pair, checks: RowChecks) -> Floats | N
     return values
 
 
-def valid_block(checks: RowChecks, label: Floats | Ints, scores: Floats, weight: Floats | None) -> Block:
+def valid_block(checks: RowChecks, encoded: Encoded, scores: Floats, weight: Floats | None) -> Block:
     """Return the rows that passed every check."""
     if checks.ok is None:
-        return Block(None, label, np.ascontiguousarray(scores), weight)
+        return Block(None, encoded.values, np.ascontiguousarray(scores), weight, encoded.soft)
     at = np.flatnonzero(checks.ok)
-    return Block(at, label[at], np.ascontiguousarray(scores[at]), None if weight is None else weight[at])
+    weight = None if weight is None else weight[at]
+    return Block(at, encoded.values[at], np.ascontiguousarray(scores[at]), weight, encoded.soft)
 
 
 def ignored_rows(encoded: Encoded) -> Ints:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ce_cli.kernels.binary import BinaryOutcome
     from ce_cli.tasks.base import Context
 
-_BLOCK_ROWS = 1 << 14
+_BLOCK_ROWS = 1 << 16
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 class BinaryTask:
@@ -40,37 +41,34 @@ class BinaryTask:
         encoded = check_labels(self._context, pair, checks)
         scores, notes = check_scores(self._context, pair, checks)
         weight = check_weights(self._context, pair, checks)
-        block = valid_block(checks, encoded.values, scores, weight)
+        block = valid_block(checks, encoded, scores, weight)
         return Checked(block, ignored_rows(encoded), checks.kept, encoded, notes)
 
     def score(self, block: Block) -> Scored:
         """Return the losses of a block."""
         scores, clipped = self._clipped(block)
         outcome = self._outcome(scores)
-        label = block.label.astype(np.float64, copy=False)
+        label = block.label
         positive = label > 0.5
         predicted = outcome.prob_positive > 0.5
-        hard = (label == 0.0) | (label == 1.0)
+        soft = np.flatnonzero((label > 0) & (label < 1)) if block.soft else _NONE
         loss = np.where(positive, outcome.loss_positive, outcome.loss_negative)
         prob_label = np.where(positive, outcome.prob_positive, outcome.prob_negative)
         code = positive.astype(np.int64)
         parts: tuple[Part, ...] = (Part(None, code, loss, prob_label, None),)
-        judged = None
-        if not hard.all():
-            soft = np.flatnonzero(~hard)
-            loss[soft] = _soft_loss(outcome, label, soft)
-            prob_label[soft] = label[soft] * outcome.prob_positive[soft] + (1 - label[soft]) * outcome.prob_negative[soft]
-            parts = _parts(outcome, label, code, np.flatnonzero(hard), soft)
-            judged = label != 0.5
+        if len(soft):
+            loss[soft] = _soft_mean(label, outcome.loss_positive, outcome.loss_negative, soft)
+            prob_label[soft] = _soft_mean(label, outcome.prob_positive, outcome.prob_negative, soft)
+            parts = _parts(outcome, label, code, soft)
         return Scored(
             loss=loss,
             prob_label=prob_label,
-            predicted=predicted.astype(np.int64),
+            predicted=predicted.view(np.int8),
             correct=predicted == positive,
-            judged=judged,
+            judged=label != 0.5 if len(soft) else None,
             confidence=outcome.prob_positive,
-            outcome=label,
-            brier=_brier(outcome, label, scores.shape[1]),
+            outcome=label if len(soft) else positive,
+            brier=_brier(outcome, label, single=scores.shape[1] == 1),
             parts=parts,
             clipped=clipped,
         )
@@ -99,15 +97,17 @@ class BinaryTask:
         return pair.from_probabilities(negative, positive)
 
 
-def _soft_loss(outcome: BinaryOutcome, label: Floats, rows: Ints) -> Floats:
-    """Return y·(-log p) + (1-y)·(-log(1-p)) for 0 < y < 1."""
+def _soft_mean(label: Floats, positive: Floats, negative: Floats, rows: Ints) -> Floats:
+    """Return y·positive + (1-y)·negative for rows with 0 < y < 1."""
     share = label[rows]
-    loss: Floats = share * outcome.loss_positive[rows] + (1 - share) * outcome.loss_negative[rows]
-    return loss
+    mean: Floats = share * positive[rows] + (1 - share) * negative[rows]
+    return mean
 
 
-def _parts(outcome: BinaryOutcome, label: Floats, code: Ints, hard: Ints, soft: Ints) -> tuple[Part, ...]:
-    share = label[soft]
+def _parts(outcome: BinaryOutcome, label: Floats, code: Ints, soft: Ints) -> tuple[Part, ...]:
+    is_hard = np.ones(len(label), dtype=np.bool_)
+    is_hard[soft] = False
+    share, hard = label[soft], np.flatnonzero(is_hard)
     losses = np.where(code == 1, outcome.loss_positive, outcome.loss_negative)
     probs = np.where(code == 1, outcome.prob_positive, outcome.prob_negative)
     ones, zeros = np.ones(len(soft), dtype=np.int64), np.zeros(len(soft), dtype=np.int64)
@@ -118,15 +118,16 @@ def _parts(outcome: BinaryOutcome, label: Floats, code: Ints, hard: Ints, soft: 
     )
 
 
-def _brier(outcome: BinaryOutcome, label: Floats, columns: int) -> Floats:
+def _brier(outcome: BinaryOutcome, label: Floats, *, single: bool) -> Floats:
     """Return (p - y)²; with two columns half the sum over both, which is the same where they sum to 1.
 
-    Each side is taken from the probability that is small, so that (1 - p)² keeps its digits where p rounds to 1.
+    The distance to a label of 1 is taken from the probability of the other class, which keeps its digits where p rounds
+    to 1.
     """
-    positive, negative = outcome.prob_positive, outcome.prob_negative
-    if columns == 1:
-        miss = np.where(label == 1.0, negative, positive - label)
+    miss = outcome.prob_positive - label
+    if single:
+        np.copyto(miss, outcome.prob_negative, where=label == 1.0)
         return np.square(miss, out=miss)
-    squares = np.square(positive - label) + np.square(negative - (1 - label))
+    squares = np.square(miss) + np.square(outcome.prob_negative - (1 - label))
     squares *= 0.5
     return squares

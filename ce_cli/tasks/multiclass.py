@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ce_cli.kernels.multiclass import ClassOutcome
     from ce_cli.tasks.base import Context
 
-_BLOCK_ROWS = 1 << 14
+_BLOCK_ROWS = 1 << 16
 _BLOCK_CELLS = 1 << 20
 _KERNEL_CELLS = 1 << 17  # what the arithmetic works on at a time: small enough for the cache
 
@@ -42,12 +42,12 @@ class MulticlassTask:
         encoded = check_labels(self._context, pair, checks)
         scores, notes = check_scores(self._context, pair, checks)
         weight = check_weights(self._context, pair, checks)
-        block = valid_block(checks, encoded.values.astype(np.int64), scores, weight)
+        block = valid_block(checks, encoded, scores, weight)
         return Checked(block, ignored_rows(encoded), checks.kept, encoded, notes)
 
     def score(self, block: Block) -> Scored:
         """Return the losses of a block."""
-        label = block.label.astype(np.int64, copy=False)
+        label = block.label.astype(np.int64)
         scores, clipped = block.scores, None
         eps = self._context.plan.eps
         if eps is not None:
@@ -66,7 +66,7 @@ class MulticlassTask:
             correct=correct,
             judged=None,
             confidence=confidence,
-            outcome=correct.astype(np.float64),
+            outcome=correct,
             brier=brier if self._context.plan.k > 2 else brier * 0.5,
             parts=(Part(None, label, loss, prob, None),),
             clipped=clipped,

@@ -97,9 +97,7 @@ def _read(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.
     return scores, scores
 
 
-def _read_list(
-    context: Context, column: pa.Array, checks: RowChecks
-) -> tuple[Floats, npt.NDArray[np.floating]]:
+def _read_list(context: Context, column: pa.Array, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
     name, k = context.layout.scores.columns[0], context.plan.k
     values, missing, sizes = matrix(plain(column), k)
     _fail_cells(context, checks, "missing_prediction", missing, name, "", "a score is empty")
@@ -270,7 +268,12 @@ def _check_logits(context: Context, scores: Floats, checks: RowChecks) -> None:
     if scores.size and np.isfinite(scores.max()) and np.isfinite(scores.min()):
         return
     _fail_scores(
-        context, checks, "infinite_logit", np.isposinf(scores), lambda _: "+inf is not a logit", "fix the model's output"
+        context,
+        checks,
+        "infinite_logit",
+        np.isposinf(scores),
+        lambda _: "+inf is not a logit",
+        "fix the model's output",
     )
     if scores.shape[1] > 1:
         _fail_rows(
