@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from ce_cli.engine import run
+from ce_cli.engine import Job, run
 from ce_cli.errors import fail
 from ce_cli.gates import judge, parse_gates
 from ce_cli.outputs import check_writable
@@ -71,7 +71,7 @@ def evaluate_data(
     with contextlib.ExitStack() as files:
         context = prepare(predictions, labels, options)
         sinks = [files.enter_context(sink) for sink in _sinks(context, per_sample, errors)]
-        outcome = run(predictions, labels, context, options, sinks, watcher)
+        outcome = run(Job(predictions, labels, context, options), sinks, watcher)
         report = summarize(context, outcome, predictions, labels)
     return report.with_gates(tuple(judge(gate, report) for gate in gates))
 
@@ -107,7 +107,7 @@ def options_from(values: dict[str, Any]) -> Options:
 def _opened(data: Any, options: Options, role: str, *, twice: bool) -> DataSet:
     if isinstance(data, (str, os.PathLike)):
         return open_data(
-            os.fspath(data), format=options.format, delimiter=options.delimiter, header=options.header, twice=twice
+            os.fspath(data), format_=options.format, delimiter=options.delimiter, header=options.header, twice=twice
         )
     column = "label"
     if role == "predictions":

@@ -38,8 +38,8 @@ class Block:
     """Validated rows, float64 in C order.
 
     at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, the class, or of a
-    binary task the probability of the positive class (soft: whether any is neither 0 nor 1). scores: `(n,)` or `(n, k) float64` in the plan's scale. weight:
-    `(n,) float64` >= 0, or None.
+    binary task the probability of the positive class. scores: `(n, k) float64` in the plan's scale, k = 1 for a single
+    score of the positive class. weight: `(n,) float64` >= 0, or None. soft: whether any label is neither 0 nor 1.
     """
 
     at: Ints | None
@@ -64,9 +64,10 @@ class Part:
 class Scored:
     """What a block's rows give; every array `(n,)`, losses in nats.
 
-    prob_label: the probability of the label (its expectation where the label is soft). predicted: the class, of any integer type. correct:
-    whether it is the label's. judged: whether it can be right or wrong at all (a tie cannot); None: all can. confidence and
-    outcome: what calibration compares, the outcome as bool where it is 0 or 1. brier: the squared error. parts: the losses by class.
+    prob_label: the probability of the label (its expectation where the label is soft). predicted: the class, of any
+    integer type. correct: whether it is the label's. judged: whether it can be right or wrong at all (a tie cannot);
+    None: all can. confidence and outcome: what calibration compares, the outcome as bool where it is 0 or 1. brier: the
+    squared error. parts: the losses by class.
     """
 
     loss: Floats

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,10 +20,11 @@ from ce_cli.errors import CeError, ExitCode, fail
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ce_cli.readers.base import DataSet
     from ce_cli.report import Report
 
 
-class Line(click.ParamType):
+class Line(click.ParamType[str]):
     """Text that may hold spaces; several in an environment variable stand on a line each."""
 
     name = "text"
@@ -32,7 +34,7 @@ class Line(click.ParamType):
         self.name = name
 
 
-class Names(click.ParamType):
+class Names(click.ParamType[tuple[str, ...]]):
     """Names separated by commas, quoted as in CSV where one holds a comma."""
 
     name = "A,B,…"
@@ -181,7 +183,7 @@ def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> st
 @_work("--debug", is_flag=True, help="Show the traceback of a defect.")
 @click.version_option(__version__, prog_name="ce-eval", message="%(prog)s %(version)s")
 def command(**values: Any) -> int:
-    """Tell how good predicted probabilities are.
+    r"""Tell how good predicted probabilities are.
 
     Reads the predictions and the labels, checks every row, and prints their cross-entropy and what it means.
 
@@ -204,10 +206,10 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return int(command.main(list(arguments), prog_name="ce-eval", standalone_mode=False) or 0)
     except CeError as error:
-        return _guarded(lambda: _show_error(error, as_json=as_json), ExitCode.ERROR)
+        return _guarded(partial(_show_error, error, as_json=as_json), ExitCode.ERROR)
     except click.UsageError as error:
         told = fail("bad_option", error.format_message(), hint="ce-eval --help lists the options")
-        return _guarded(lambda: _show_error(told, as_json=as_json), ExitCode.ERROR)
+        return _guarded(partial(_show_error, told, as_json=as_json), ExitCode.ERROR)
     except BrokenPipeError:
         return _guarded(_forget_stdout, ExitCode.OK)
     except (KeyboardInterrupt, click.Abort):
@@ -237,9 +239,11 @@ def evaluate_command(values: dict[str, Any]) -> int:
 
     from ce_cli.readers.files import open_data
 
-    reading = {"format": options.format, "delimiter": options.delimiter, "header": options.header}
-    predictions = open_data(path, twice=labels_path is not None, **reading)
-    labels = None if labels_path is None else open_data(labels_path, **reading)
+    def opened(name: str, *, twice: bool) -> DataSet:
+        return open_data(name, format_=options.format, delimiter=options.delimiter, header=options.header, twice=twice)
+
+    predictions = opened(path, twice=labels_path is not None)
+    labels = None if labels_path is None else opened(labels_path, twice=True)
     with _progress(values, predictions, labels) as progress:
         report = evaluate_data(
             predictions,
@@ -251,7 +255,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
             watcher=progress,
         )
     code = ExitCode.OK if report.passed else ExitCode.GATE_FAILED
-    return _guarded(lambda: _show_report(report, values), code)
+    return _guarded(partial(_show_report, report, values), code)
 
 
 def _one_path(paths: tuple[str, ...]) -> str:

@@ -19,7 +19,9 @@ from ce_cli.tasks.base import slices
 from ce_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
 
     from ce_cli.arrays import Ints
     from ce_cli.block import Pair, Scored
@@ -40,7 +42,9 @@ class ScoredRows(NamedTuple):
 class RowSink(Protocol):
     """Takes every row in order: the per-sample file, the list of invalid rows."""
 
-    wants_faults: bool
+    @property
+    def wants_faults(self) -> bool:
+        """Whether invalid rows are to be described."""
 
     def write(self, rows: ScoredRows) -> None:
         """Take the next rows."""
@@ -104,76 +108,65 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(
-    predictions: DataSet,
-    labels: DataSet | None,
-    context: Context,
-    options: Options,
-    sinks: Sequence[RowSink] = (),
-    watcher: Watcher | None = None,
-) -> Outcome:
+class Job(NamedTuple):
+    """What is to be evaluated, and how."""
+
+    predictions: DataSet
+    labels: DataSet | None
+    context: Context
+    options: Options
+
+    def bytes_read(self) -> int:
+        """Return how much of both inputs has been read."""
+        return self.predictions.bytes_read + (self.labels.bytes_read if self.labels is not None else 0)
+
+
+def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None) -> Outcome:
     """Evaluate every row. Raises CeError with every kind of fault, unless invalid rows are to be dropped."""
-    with Workers(options.jobs or default_jobs()) as workers:
+    with Workers(job.options.jobs or default_jobs()) as workers:
         try:
-            return _fold(_in_order, predictions, labels, context, options, workers, sinks, watcher)
+            return _fold(_in_order, job, workers, sinks, watcher)
         except OutOfOrderError:
             for sink in sinks:
                 sink.restart()
-            return _fold(_by_join, predictions, labels, context, options, workers, sinks, watcher)
+            return _fold(_by_join, job, workers, sinks, watcher)
 
 
-def _in_order(
-    predictions: DataSet,
-    labels: DataSet | None,
-    context: Context,
-    options: Options,
-    workers: Workers,
-    counts: AlignmentCounts,
-) -> Iterator[Pair]:
-    rows = options.chunk_rows or CHUNK_ROWS
-    if labels is None:
-        return single_file(predictions, context.layout, workers, rows, counts)
-    return side_by_side(predictions, labels, context.layout, workers, rows, counts)
+def _in_order(job: Job, workers: Workers, counts: AlignmentCounts) -> Iterator[Pair]:
+    rows, layout = job.options.chunk_rows or CHUNK_ROWS, job.context.layout
+    if job.labels is None:
+        return single_file(job.predictions, layout, workers, rows, counts)
+    return side_by_side(job.predictions, job.labels, layout, workers, rows, counts)
 
 
-def _by_join(
-    predictions: DataSet,
-    labels: DataSet | None,
-    context: Context,
-    options: Options,
-    workers: Workers,
-    counts: AlignmentCounts,
-) -> Iterator[Pair]:
+def _by_join(job: Job, workers: Workers, counts: AlignmentCounts) -> Iterator[Pair]:
     from ce_cli.readers.join import joined
 
-    assert labels is not None  # noqa: S101 - one file is never out of order
-    rows = options.chunk_rows or CHUNK_ROWS
-    return joined(predictions, labels, context.layout, workers, rows, counts, drop=options.missing == "drop")
+    assert job.labels is not None  # one file is never out of order
+    rows, layout = job.options.chunk_rows or CHUNK_ROWS, job.context.layout
+    drop = job.options.missing == "drop"
+    return joined(job.predictions, job.labels, layout, workers, rows, counts, drop=drop)
 
 
 def _fold(
-    aligned,  # type: ignore[no-untyped-def]
-    predictions: DataSet,
-    labels: DataSet | None,
-    context: Context,
-    options: Options,
+    aligned: Callable[[Job, Workers, AlignmentCounts], Iterator[Pair]],
+    job: Job,
     workers: Workers,
     sinks: Sequence[RowSink],
     watcher: Watcher | None,
 ) -> Outcome:
     counts = AlignmentCounts()
-    worker = _Worker(context, keep_rows=bool(sinks), keep_faults=any(sink.wants_faults for sink in sinks))
-    pairs = aligned(predictions, labels, context, options, workers, counts)
-    for scored in workers.ordered(worker, pairs):
+    worker = _Worker(job.context, keep_rows=bool(sinks), keep_faults=any(sink.wants_faults for sink in sinks))
+    for scored in workers.ordered(worker, aligned(job, workers, counts)):
         if scored is not None:
             for sink in sinks:
                 sink.write(scored)
         if watcher is not None:
-            watcher.update(counts.predictions, predictions.bytes_read + (labels.bytes_read if labels else 0))
+            watcher.update(counts.predictions, job.bytes_read())
     for sink in sinks:
         sink.complete()
     state, faults = worker.accumulators.merged()
-    return _concluded(context, state, faults, counts, drop=options.on_invalid == "drop")
+    return _concluded(job.context, state, faults, counts, drop=job.options.on_invalid == "drop")
 
 
 def _concluded(context: Context, state: EvalState, faults: Faults, counts: AlignmentCounts, *, drop: bool) -> Outcome:
@@ -254,7 +247,7 @@ class _Worker:
         for text, positions in checked.encoded.others.items():
             state.note_other(text, part.label_rows[positions])
 
-    def _describer(self, part: Pair, at: Ints, scored: Scored):  # type: ignore[no-untyped-def]
+    def _describer(self, part: Pair, at: Ints, scored: Scored) -> Callable[[Ints], list[tuple[object, ...]]]:
         def describe(chosen: Ints) -> list[tuple[object, ...]]:
             layout, classes = self._context.layout, self._context.plan.classes
             result: list[tuple[object, ...]] = []
@@ -284,9 +277,13 @@ def _by_weight(block: Block, rows: int) -> Iterator[tuple[Ints, Block, bool]]:
         yield at, block, True
         return
     for chosen, counts in ((counted, True), (~counted, False)):
-        yield at[chosen], Block(None, block.label[chosen], block.scores[chosen], block.weight[chosen], block.soft), counts
+        yield (
+            at[chosen],
+            Block(None, block.label[chosen], block.scores[chosen], block.weight[chosen], block.soft),
+            counts,
+        )
 
 
-def _cell(batch, name: str, row: int) -> str:  # type: ignore[no-untyped-def]
+def _cell(batch: pa.RecordBatch, name: str, row: int) -> str:
     value = texts(batch.column(name).slice(row, 1))[0].as_py()
     return "" if value is None else str(value)

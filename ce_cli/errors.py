@@ -112,5 +112,5 @@ class CeError(Exception):
 
 
 def fail(code: str, message: str, **where: object) -> CeError:
-    """Build a `CeError` with one problem: `raise fail("no_such_file", …, file=path)`."""
+    """Return a `CeError` with one problem, to be raised."""
     return CeError(Problem(code, message, **where))  # type: ignore[arg-type]

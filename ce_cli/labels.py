@@ -38,8 +38,13 @@ class Encoded(NamedTuple):
 class Lookup(Protocol):
     """What a codec needs to know: the value of one text; below 0 where there is none."""
 
-    soft: bool
-    positive: str | None
+    @property
+    def soft(self) -> bool:
+        """Whether labels may be probabilities."""
+
+    @property
+    def positive(self) -> str | None:
+        """The one name beside which every other is the negative class."""
 
     def value(self, text: str) -> float:
         """Return the class number or the probability that a text stands for, -1 for an unknown text."""
@@ -126,7 +131,7 @@ class LabelCodec:
         table = np.array([self._value(word) for word in words] or [0.0])
         missing = nulls(coded)
         index = view(coded.indices)
-        assert index is not None  # noqa: S101 - indices are integers
+        assert index is not None  # indices are integers
         if missing is not None:
             index = np.where(missing, 0, index)
         values = table.take(index)

@@ -17,13 +17,15 @@ from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ce_cli.labels import Lookup
     from ce_cli.plan import Options
     from ce_cli.readers.base import DataSet
     from ce_cli.tasks.base import Task
 
 # The one place that knows which tasks there are.
-TASKS = {"binary": BinaryTask, "multiclass": MulticlassTask}
+TASKS: dict[str, Callable[[Context], Task]] = {"binary": BinaryTask, "multiclass": MulticlassTask}
 
 
 def prepare(predictions: DataSet, labels: DataSet | None, options: Options) -> Context:

@@ -61,4 +61,4 @@ class Workers:
         coming = self.submit(next, items, end)
         while (item := coming.result()) is not end:
             coming = self.submit(next, items, end)
-            yield item  # type: ignore[misc]
+            yield item

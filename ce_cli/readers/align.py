@@ -127,7 +127,7 @@ class _Cursor:
 
     def take(self, rows: int) -> pa.RecordBatch:
         """Return the next rows."""
-        assert self._batch is not None  # noqa: S101 - the caller asked what is available
+        assert self._batch is not None  # the caller asked what is available
         part = self._batch.slice(self._offset, rows)
         self._offset += rows
         self.done += rows

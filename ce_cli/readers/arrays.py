@@ -119,16 +119,17 @@ def matrix(array: pa.Array, k: int) -> Matrix:
     starts, sizes = _list_bounds(array, k)
     cells = array.values
     flat = view(cells)
-    assert flat is not None  # noqa: S101 - the layout admits only lists of numbers
+    assert flat is not None  # the layout admits only lists of numbers
     row_nulls = nulls(array)
     if (sizes == k).all() and row_nulls is None:
         first = int(starts[0]) if rows else 0
         values = flat[first : first + rows * k].reshape(rows, k)
         null_cells = nulls(cells)
-        missing = None if null_cells is None else null_cells[first : first + rows * k].reshape(rows, k).any(axis=1)
-        return Matrix(values, missing if missing is not None and missing.any() else None, {})
+        if null_cells is None:
+            return Matrix(values, None, {})
+        return Matrix(values, any_in_row(null_cells[first : first + rows * k].reshape(rows, k)), {})
     values = np.zeros((rows, k), dtype=flat.dtype)
-    missing = np.zeros(rows, dtype=np.bool_) if row_nulls is None else row_nulls.copy()
+    missing: Bools = np.zeros(rows, dtype=np.bool_) if row_nulls is None else row_nulls.copy()
     null_cells = nulls(cells)
     wrong: dict[int, int] = {}
     for row in range(rows):
@@ -141,6 +142,12 @@ def matrix(array: pa.Array, k: int) -> Matrix:
         values[row] = flat[start : start + k]
         missing[row] = null_cells is not None and bool(null_cells[start : start + k].any())
     return Matrix(values, missing, wrong)
+
+
+def any_in_row(flags: Bools) -> Bools:
+    """Return which rows of `(n, k)` flags have any set."""
+    rows: Bools = flags.any(axis=1)
+    return rows
 
 
 def _list_bounds(array: pa.Array, k: int) -> tuple[Ints, Ints]:
@@ -158,7 +165,7 @@ def _list_bounds(array: pa.Array, k: int) -> tuple[Ints, Ints]:
 def _from_text(array: pa.Array, missing: Bools | None) -> Numbers:
     try:
         values = view(texts(array).cast(pa.float64()))
-        assert values is not None  # noqa: S101 - float64 has a view
+        assert values is not None  # float64 has a view
         return Numbers(values if missing is None else np.where(missing, 0.0, values), missing, {})
     except pa.ArrowInvalid:
         pass

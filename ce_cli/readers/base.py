@@ -30,8 +30,14 @@ class DataSet(Protocol):
     path: str
     names: tuple[str, ...]
     headerless: bool
-    total_bytes: int | None
-    bytes_read: int
+
+    @property
+    def total_bytes(self) -> int | None:
+        """The size of what is read, None where it is not known."""
+
+    @property
+    def bytes_read(self) -> int:
+        """How much of it has been read so far."""
 
     def sample(self) -> pa.Table:
         """Return the first rows of every column; text formats give every column as text."""

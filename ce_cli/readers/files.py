@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import glob
-import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ce_cli.errors import CeError, Problem, fail
 from ce_cli.readers.streams import FileSource, standard_input
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
@@ -25,8 +25,8 @@ _GLOB = "*?["
 
 
 def open_data(
-    path: str, *, format: str = "auto", delimiter: str | None = None, header: bool = True, twice: bool = True
-) -> DataSet:  # noqa: A002 - the option's name
+    path: str, *, format_: str = "auto", delimiter: str | None = None, header: bool = True, twice: bool = True
+) -> DataSet:
     """Open a data set.
 
     path: a file, a folder or a glob of parts in lexical order, or `-`. twice: False promises that a pipe's rows are read
@@ -34,9 +34,9 @@ def open_data(
     """
     if path == "-":
         raw = cast("io.BufferedReader", sys.stdin.buffer)
-        return _open_one("-", standard_input(raw, twice=twice), format, delimiter, header=header)
+        return _open_one("-", standard_input(raw, twice=twice), format_, delimiter, header=header)
     files = _parts(path)
-    opened = [_open_one(str(file), _source(file), format, delimiter, header=header) for file in files]
+    opened = [_open_one(str(file), _source(file), format_, delimiter, header=header) for file in files]
     return opened[0] if len(opened) == 1 and str(files[0]) == path else PartedData(path, opened)
 
 
@@ -134,7 +134,7 @@ def _format_of(path: str, source: Source) -> str:
         stream.close()
     if head.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith((b"ARROW1", b"\x93NUMPY", b"PK\x03\x04")) or head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((b"ARROW1", b"\x93NUMPY", b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff")):
         raise fail(
             "unreadable_file",
             "this is neither Parquet nor UTF-8 text",
@@ -145,7 +145,7 @@ def _format_of(path: str, source: Source) -> str:
     return "tsv" if ".tsv" in suffixes or ".tab" in suffixes else "csv"
 
 
-def _first_bytes(source: Any) -> bytes:
+def _first_bytes(source: Source) -> bytes:
     from ce_cli.readers.streams import SpooledSource
 
-    return cast("bytes", source.seekable().read(6)) if isinstance(source, SpooledSource) else b""
+    return source.seekable().read(6) if isinstance(source, SpooledSource) else b""

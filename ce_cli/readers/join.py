@@ -70,10 +70,8 @@ def _indices(positions: Ints) -> pa.Array:
 
 
 def _all_rows(labels: DataSet, columns: Any, workers: Workers) -> pa.RecordBatch:
-    batches = []
-    for batch in labels.batches(columns, workers):
-        # Batches may differ in type where a cell could not be read as a number; dictionaries would have to be unified.
-        batches.append({name: plain(batch.column(name)) for name in columns})
+    # Batches may differ in type where a cell could not be read as a number; dictionaries would have to be unified.
+    batches = [{name: plain(batch.column(name)) for name in columns} for batch in labels.batches(columns, workers)]
     arrays = []
     for name in columns:
         parts = [batch[name] for batch in batches]

@@ -21,7 +21,7 @@ class TableData:
     """An Arrow table."""
 
     headerless = False
-    total_bytes = None
+    total_bytes: int | None = None
     bytes_read = 0
 
     def __init__(self, path: str, table: pa.Table) -> None:

@@ -95,4 +95,4 @@ class ParquetData:
             for column in columns
             if column.path_in_schema in wanted or column.path_in_schema.split(".")[0] in wanted
         )
-        return max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(1, size)))
+        return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES * group.num_rows // max(1, size))))

@@ -57,6 +57,10 @@ class RowFile:
             self._abandon()
             self._file.open()
 
+    def write(self, rows: ScoredRows) -> None:
+        """Write the next rows."""
+        raise NotImplementedError
+
     def _finish(self) -> None:
         """Write what is still held back."""
 

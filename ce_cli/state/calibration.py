@@ -78,9 +78,7 @@ class CalibrationBins:
         prob, outcome = self._totals("prob"), self._totals("outcome")
         weight, size = self._weights()
         total = sum(weight, Fraction(0))
-        return [
-            (w / total, (y - p) / w, y / w, n) for w, p, y, n in zip(weight, prob, outcome, size, strict=True) if w
-        ]
+        return [(w / total, (y - p) / w, y / w, n) for w, p, y, n in zip(weight, prob, outcome, size, strict=True) if w]
 
     def _weights(self) -> tuple[list[Fraction], list[Fraction]]:
         if not self._weighted:

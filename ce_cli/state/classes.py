@@ -84,10 +84,8 @@ class ClassSums:
         for name, counts in self._ones.items():
             sums[name] = [total + count for total, count in zip(sums[name], counts.tolist(), strict=True)]
         return [
-            ClassTotals(n, *parts, infinite=infinite)
-            for n, infinite, *parts in zip(
-                self._n.tolist(), self._infinite.tolist(), *(sums[name] for name in _SUMS), strict=True
-            )
+            ClassTotals(*row)
+            for row in zip(self._n.tolist(), *(sums[name] for name in _SUMS), self._infinite.tolist(), strict=True)
         ]
 
     def _add_weighted(self, name: str, values: Floats, label: Ints, weight: Floats | None) -> None:

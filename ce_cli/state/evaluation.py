@@ -9,9 +9,9 @@ import numpy as np
 
 from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import ClassSums
-from ce_cli.state.hits import Hits
 from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.histogram import LossHistogram
+from ce_cli.state.hits import Hits
 from ce_cli.state.moments import Moments
 from ce_cli.state.tally import Tally
 from ce_cli.state.worst import WorstRows

@@ -35,7 +35,13 @@ class Moments:
             return
         self._weighted = True
         weight = factor(weights)
-        pairs = {(1, -1): self._weights, (0, 1): self._values, (2, 2): self._squares, (2, 1): self._cross, (1, 1): self._weight_squares}
+        pairs = {
+            (1, -1): self._weights,
+            (0, 1): self._values,
+            (2, 2): self._squares,
+            (2, 1): self._cross,
+            (1, 1): self._weight_squares,
+        }
         self._add_pairs([value, weight, value.times(weight)], pairs)
 
     def _add_pairs(self, vectors: list[Factor], sums: dict[tuple[int, int], ExactSums]) -> None:

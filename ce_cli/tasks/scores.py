@@ -14,7 +14,7 @@ from ce_cli.checks import Fault
 from ce_cli.kernels.double import scaled_by_log
 from ce_cli.kernels.multiclass import log_sum_exp
 from ce_cli.plan import Scale
-from ce_cli.readers.arrays import matrix, numbers, plain
+from ce_cli.readers.arrays import any_in_row, matrix, numbers, plain
 from ce_cli.tasks.base import first_true
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _SENTINELS = (
     -3.3895313892515355e38,  # bfloat16
 )
 _BASES = {"e": None, "2": 2.0, "10": 10.0}
-_LISTS_OF_ROW_FAULTS = {
+_NAMES_OF_SCORES = {
     Scale.PROBS: "probability",
     Scale.PERCENT: "percentage",
     Scale.LOGITS: "logit",
@@ -171,7 +171,7 @@ def _fail_scores(
         place = f"class {context.plan.classes[cell]}: " if context.layout.scores.list_size is not None else ""
         return Fault(name, text, place + message(value))
 
-    checks.fail(code, bad.any(axis=1), context.predictions_path, describe, hint=hint)
+    checks.fail(code, any_in_row(bad), context.predictions_path, describe, hint=hint)
 
 
 def _check_probabilities(
@@ -187,7 +187,7 @@ def _check_probabilities(
         if not percent:
             checks.faults.widen(usable.min(axis=0), usable.max(axis=0))
         bad = (usable < 0) | (usable > whole * (1 + tolerance))
-        kind = _LISTS_OF_ROW_FAULTS[context.plan.scale]
+        kind = _NAMES_OF_SCORES[context.plan.scale]
         _fail_scores(
             context,
             checks,
@@ -198,7 +198,7 @@ def _check_probabilities(
             shown=raw,
         )
         over = usable > whole
-        above = over.any(axis=1)
+        above = any_in_row(over)
         scores = np.where(over, whole, usable)
     values = scores / whole if percent else scores
     if values.shape[1] == 1:
@@ -277,7 +277,7 @@ def _check_logits(context: Context, scores: Floats, checks: RowChecks) -> None:
     )
     if scores.shape[1] > 1:
         _fail_rows(
-            context, checks, "undefined_row", np.isneginf(scores).all(axis=1), lambda _: "every logit is -inf", None
+            context, checks, "undefined_row", ~any_in_row(~np.isneginf(scores)), lambda _: "every logit is -inf", None
         )
 
 
@@ -296,9 +296,9 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tupl
             scores=scores,
         )
         over = usable > 0
-        above = over.any(axis=1)
+        above = any_in_row(over)
         scores = np.where(over, 0.0, usable)
-    if scores.size and scores.min() <= min(-9999.0, _SENTINELS[3]) or np.isin(scores, _SENTINELS).any():
+    if scores.size and scores.min() <= _SENTINELS[0]:
         _fail_scores(
             context,
             checks,
