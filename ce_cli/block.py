@@ -80,3 +80,15 @@ class Scored:
     brier: Floats
     parts: tuple[Part, ...]
     clipped: Bools | None = None
+    objective: Objective | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The loss to be averaged where it is not the plain one: smoothed, or weighted by class.
+
+    loss: `(n,) float64`, nats. weight: `(n,) float64`, what the classes of the label weigh; None for 1 each.
+    """
+
+    loss: Floats
+    weight: Floats | None

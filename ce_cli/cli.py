@@ -141,6 +141,20 @@ def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> st
     help="What to do with ids that only one file has.",
 )
 @_scoring("--ignore-label", multiple=True, type=Line("VALUE"), help="Label whose rows are left out (repeatable).")
+@_scoring(
+    "--label-smoothing",
+    type=float,
+    default=0.0,
+    metavar="E",
+    help="Share of each label spread over the classes.  [default: 0]",
+)
+@_scoring(
+    "--label-smoothing-kind",
+    type=click.Choice(["uniform", "others"]),
+    default="uniform",
+    help="Spread it over all classes, or over the others.",
+)
+@_scoring("--class-weights", metavar="a=1,b=2", help="What the classes weigh in the mean; 1 where not named.")
 @_scoring("--eps", metavar="X|auto", help="Clip probabilities to [X, 1-X]; auto: the epsilon of the file's type.")
 @_scoring(
     "--row-sum",

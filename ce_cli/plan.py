@@ -17,6 +17,7 @@ INPUTS = ("probs", "percent", "logits", "logprobs")
 BASES = ("e", "2", "10")
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}
 ALIGNMENTS = ("auto", "id", "position")
+SMOOTHINGS = ("uniform", "others")
 ROW_SUMS = ("strict", "normalize", "raw")
 
 
@@ -48,6 +49,9 @@ class Options:
     align: str = "auto"
     missing: str = "error"
     ignore_label: tuple[str, ...] = ()
+    label_smoothing: float = 0.0
+    label_smoothing_kind: str = "uniform"
+    class_weights: str | Mapping[str, float] | None = None
     eps: str | float | None = None
     row_sum: str = "strict"
     on_invalid: str = "error"
@@ -67,6 +71,7 @@ class Options:
             "align": ALIGNMENTS,
             "missing": ("error", "drop"),
             "row_sum": ROW_SUMS,
+            "label_smoothing_kind": SMOOTHINGS,
             "on_invalid": ("error", "drop"),
             "base": BASES,
         }
@@ -84,6 +89,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise fail("bad_option", f"{flag(name)} takes a whole number from {least} on, but got {value!r}")
+        if not 0 <= self.label_smoothing < 1:
+            raise fail(
+                "bad_option", f"--label-smoothing takes a number from 0 to below 1, but got {self.label_smoothing!r}"
+            )
         if self.eps is not None and self.eps != "auto":
             try:
                 inside = 0 < float(self.eps) < 0.5
@@ -113,7 +122,8 @@ class EvalPlan:
     """What was decided about one evaluation. States refuse to merge across different plans.
 
     classes: names in the order of the scores; a binary task has (negative, positive). scale: of the scores. score_dtype:
-    "text", "float64", "float32" or "float16", which sets the tolerances. eps: the clip, None for none.
+    "text", "float64", "float32" or "float16", which sets the tolerances. eps: the clip, None for none. class_weights: in
+    the order of the classes, None for 1 each.
     """
 
     task: str
@@ -131,6 +141,9 @@ class EvalPlan:
     ece_bins: int
     top: int
     on_invalid: str
+    smoothing: float = 0.0
+    smoothing_kind: str = "uniform"
+    class_weights: tuple[float, ...] | None = None
 
     @property
     def unit(self) -> str:
@@ -154,6 +167,8 @@ class EvalPlan:
             "rows": self.row_sum,
             "align": self.alignment,
             "w": weight or "none",
+            **({"smooth": f"{self.smoothing!r}-{self.smoothing_kind}"} if self.smoothing else {}),
+            **({"cw": ",".join(map(repr, self.class_weights))} if self.class_weights else {}),
             "v": __version__,
         }
         return "|".join(["ce", *(f"{name}:{value}" for name, value in parts.items())])

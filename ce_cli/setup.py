@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +56,9 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options) -> C
         ece_bins=options.ece_bins,
         top=options.top,
         on_invalid=options.on_invalid,
+        smoothing=options.label_smoothing,
+        smoothing_kind=options.label_smoothing_kind,
+        class_weights=_class_weights(options, names),
     )
     if options.input_base != "e" and scale is not Scale.LOGPROBS:
         raise fail("bad_option", f"--input-base is the base of log-probabilities, but the scores are {scale.value}")
@@ -220,6 +225,35 @@ def _score_dtype(predictions: TableInfo, layout: Layout) -> str:
     """Return the widest type of the score columns, which sets the tolerances."""
     kinds = {predictions.columns[name].dtype for name in layout.scores.columns}
     return next(kind for kind in ("text", "float64", "float32", "float16") if kind in kinds)
+
+
+def _class_weights(options: Options, names: tuple[str, ...]) -> tuple[float, ...] | None:
+    """Return the weights of the classes in their order; a class that is not named weighs 1."""
+    given = options.class_weights
+    if given is None:
+        return None
+    weights = _parsed_weights(given) if isinstance(given, str) else {name: float(given[name]) for name in given}
+    unknown = sorted(set(weights) - set(names))
+    if unknown:
+        raise fail(
+            "bad_option", f"--class-weights names {unknown[0]!r}, which is not one of the classes {listed(names)}"
+        )
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights.values()) or not any(weights.values()):
+        raise fail("bad_option", f"--class-weights takes finite numbers from 0 on, not all 0, but got {given!r}")
+    return tuple(weights.get(name, 1.0) for name in names)
+
+
+def _parsed_weights(text: str) -> dict[str, float]:
+    weights = {}
+    for part in next(csv.reader([text]), []):
+        name, equals, number = part.rpartition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise fail("bad_option", f"--class-weights takes NAME=WEIGHT,…, but got {part!r}")
+    return weights
 
 
 def _eps(options: Options, scale: Scale, dtype: str) -> float | None:

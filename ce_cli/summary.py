@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ce_cli._version import __version__
 from ce_cli.columns import WEIGHT_NAMES
@@ -83,12 +83,14 @@ def _metrics(context: Context, state: EvalState, totals: list[ClassTotals]) -> d
     metrics = {"cross_entropy": _cross_entropy(context, state, unit)}
     if finite is not None:
         metrics["cross_entropy_finite"] = Metric(to_float(finite) / unit)
+    if context.plan.smoothing:
+        metrics["cross_entropy_unsmoothed"] = Metric(_mean_loss(totals, context.plan.class_weights) / unit)
     metrics.update(_macro(totals, unit))
     accuracy = state.accuracy()
     if accuracy is not None:
         metrics["accuracy"] = Metric(to_float(accuracy))
     metrics["brier"] = Metric(to_float(state.brier()))
-    metrics.update(_against_prior(totals, metrics["cross_entropy"].value, unit))
+    metrics.update(_against_prior(totals, _mean_loss(totals, None) / unit, unit))
     calibration = state.calibration
     metrics["ece"] = Metric(calibration.l1())
     metrics["ece_l2"] = Metric(calibration.l2())
@@ -105,6 +107,16 @@ def _cross_entropy(context: Context, state: EvalState, unit: float) -> Metric:
         return Metric(value / unit)
     margin = t_quantile((1 + context.plan.confidence) / 2, state.loss.n - 1) * error
     return Metric(value / unit, error / unit, (value - margin) / unit, (value + margin) / unit)
+
+
+def _mean_loss(totals: list[ClassTotals], class_weights: tuple[float, ...] | None) -> float:
+    """Return the mean loss in nats without smoothing, with or without class weights."""
+    factors = [Fraction(1)] * len(totals) if class_weights is None else [Fraction(weight) for weight in class_weights]
+    if any(total.infinite and factor for total, factor in zip(totals, factors, strict=True)):
+        return math.inf
+    weight = sum((total.weight * factor for total, factor in zip(totals, factors, strict=True)), Fraction(0))
+    loss = sum((total.loss * factor for total, factor in zip(totals, factors, strict=True)), Fraction(0))
+    return to_float(loss / weight) if weight else math.inf
 
 
 def _macro(totals: list[ClassTotals], unit: float) -> dict[str, Metric]:
@@ -163,7 +175,7 @@ def _worst(state: EvalState, classes: tuple[str, ...], unit: float) -> tuple[Wor
 def _issues(
     context: Context, outcome: Outcome, metrics: dict[str, Metric], predictions: DataSet, labels: DataSet | None
 ) -> list[Issue]:
-    found = [*_row_issues(context, outcome), *_dropped_issues(outcome), *_verdict_issues(outcome, metrics)]
+    found = [*_row_issues(outcome), *_dropped_issues(outcome), *_verdict_issues(outcome, metrics)]
     present = [name for data in (predictions, labels) if data is not None for name in data.names]
     weight = next((name for name in present if name.lower() in WEIGHT_NAMES), None)
     if weight is not None and context.layout.weight is None:
@@ -178,25 +190,52 @@ def _issues(
     return found
 
 
-def _row_issues(context: Context, outcome: Outcome) -> list[Issue]:
-    plan = context.plan
-    kinds = (
-        ("infinite", "warning", "rows gave the true class a probability of 0: their loss is infinite",
-         "fix the model, or clip its probabilities with --eps and say so"),
-        ("clipped", "note", f"rows had a probability clipped to [{plan.eps}, 1 - {plan.eps}]", None),
-        ("above_one", "note", "rows had a probability just above 1, which was taken as 1", None),
-        ("renormalized", "note", "rows were divided by their sum", None),
-        ("uneven", "warning", "rows do not sum to 1 and were scored as they are: this is no proper score", None),
-        ("zero_weight", "note", "rows have a weight of 0 and are left out", None),
-        ("ignored", "note", "rows have an ignored label and are left out", None),
-        ("ties", "note", "rows have a label of 0.5: they count for the loss but not for the accuracy", None),
-    )  # fmt: skip
-    tallies = outcome.state.tallies
-    return [
-        Issue(name, severity, message, tallies[name].count, tallies[name].first, hint)  # type: ignore[arg-type]
-        for name, severity, message, hint in kinds
-        if tallies[name].count
-    ]
+# name: severity, message after the number of rows for one and for several, hint
+_ROW_ISSUES: dict[str, tuple[Literal["note", "warning"], str, str, str | None]] = {
+    "infinite": (
+        "warning",
+        "row gave a probability of 0 to what came true: its loss is infinite",
+        "rows gave a probability of 0 to what came true: their loss is infinite",
+        "mend the model, or clip its probabilities with --eps and say so",
+    ),
+    "clipped": ("note", "row had its probability clipped", "rows had their probability clipped", None),
+    "above_one": (
+        "note",
+        "row had a probability just above 1, which was taken as 1",
+        "rows had a probability just above 1, which was taken as 1",
+        None,
+    ),
+    "renormalized": ("note", "row was divided by its sum", "rows were divided by their sum", None),
+    "uneven": (
+        "warning",
+        "row does not sum to 1 and was scored as it is: this is no proper score",
+        "rows do not sum to 1 and were scored as they are: this is no proper score",
+        None,
+    ),
+    "zero_weight": ("note", "row has a weight of 0 and is left out", "rows have a weight of 0 and are left out", None),
+    "ignored": (
+        "note",
+        "row has an ignored label and is left out",
+        "rows have an ignored label and are left out",
+        None,
+    ),
+    "ties": (
+        "note",
+        "row has a label of 0.5: it counts for the loss but not for the accuracy",
+        "rows have a label of 0.5: they count for the loss but not for the accuracy",
+        None,
+    ),
+}
+
+
+def _row_issues(outcome: Outcome) -> list[Issue]:
+    found = []
+    for name, (severity, one, several, hint) in _ROW_ISSUES.items():
+        tally = outcome.state.tallies[name]
+        if tally.count:
+            message = f"{tally.count:,} {one if tally.count == 1 else several}"
+            found.append(Issue(name, severity, message, tally.count, tally.first, hint))
+    return found
 
 
 def _dropped_issues(outcome: Outcome) -> list[Issue]:
@@ -205,20 +244,26 @@ def _dropped_issues(outcome: Outcome) -> list[Issue]:
         Issue(
             "invalid_rows",
             "warning",
-            f"invalid rows were dropped: {problem.code}: {problem.message}",
+            f"{problem.count:,} {'row was' if problem.count == 1 else 'rows were'} dropped as invalid "
+            f"({problem.code}), the first: {problem.message}",
             problem.count,
             problem.rows,
             "--errors FILE lists every one of them",
         )
         for problem in outcome.fault_kinds
     ]
-    for tally, message in (
-        (counts.unmatched_predictions, "predictions have no label and were dropped"),
-        (counts.unmatched_labels, "labels have no prediction and were dropped"),
-        (counts.differing_ids, "rows have different ids in the two files but were paired by position"),
+    for tally, one, several in (
+        (counts.unmatched_predictions, "prediction has no label", "predictions have no label"),
+        (counts.unmatched_labels, "label has no prediction", "labels have no prediction"),
     ):
         if tally.count:
-            found.append(Issue("unmatched_rows", "warning", message, tally.count, tally.first))
+            what = f"{tally.count:,} {one if tally.count == 1 else several}"
+            dropped = "was dropped" if tally.count == 1 else "were dropped"
+            found.append(Issue("unmatched_rows", "warning", f"{what} and {dropped}", tally.count, tally.first))
+    if counts.differing_ids.count:
+        tally = counts.differing_ids
+        message = f"{tally.count:,} rows have different ids in the two files but were paired by position"
+        found.append(Issue("differing_ids", "warning", message, tally.count, tally.first))
     return found
 
 

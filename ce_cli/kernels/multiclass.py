@@ -33,6 +33,25 @@ class ClassOutcome(NamedTuple):
     brier: Floats
 
 
+def all_losses_of_probabilities(probs: Floats) -> Floats:
+    """Return -log p of every class: `(n, k) float64` to the same, nats."""
+    return negative_log(probs)
+
+
+def all_losses_of_logprobs(logprobs: Floats, base: float | None = None) -> Floats:
+    """Return -log p of every class from log-probabilities to `base`: `(n, k) float64` to the same, nats."""
+    return 0.0 - scaled_by_log(logprobs, base)[0]
+
+
+def all_losses_of_logits(logits: Floats) -> Floats:
+    """Return -log softmax of every class: `(n, k) float64` to the same, nats; as `from_logits` for one class."""
+    gap, error, others = _gaps(logits, argmax(logits))[:3]
+    losses = np.log1p(others)[:, None] - error
+    losses -= gap
+    losses += 0.0
+    return losses
+
+
 def from_probabilities(probs: Floats, label: Ints) -> ClassOutcome:
     """Losses -log p_y of probabilities.
 
@@ -63,22 +82,26 @@ def from_logits(logits: Floats, label: Ints) -> ClassOutcome:
     A gap beyond the range of float64 is `inf`.
     """
     predicted = argmax(logits)
-    rows = np.arange(len(logits))
-    gap, error = two_difference(logits, logits[rows, predicted][:, None])
+    gap, error, others, terms = _gaps(logits, predicted)
     gap_label, error_label = pick(gap, label), pick(error, label)
-    terms = np.exp(gap)
-    error *= terms
-    terms += error
-    terms[rows, predicted] = 0.0
-    others = terms.sum(axis=1)
     # The error terms are only as good as float64 when added last: they are below half an ulp of the gap.
     loss = np.log1p(others)
     loss -= error_label
     loss -= gap_label
     loss += 0.0
-    terms[rows, predicted] = 1.0
+    terms[np.arange(len(logits)), predicted] = 1.0
     terms /= (1.0 + others)[:, None]
     return ClassOutcome(loss, pick(terms, label), terms, predicted, _brier_from_loss(terms, label, loss))
+
+
+def _gaps(logits: Floats, predicted: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return z_j - z_m as d and e, Σ_{j≠m} exp(d_j)(1 + e_j), and its terms with 0 for m; m is the predicted class."""
+    rows = np.arange(len(logits))
+    gap, error = two_difference(logits, logits[rows, predicted][:, None])
+    terms = np.exp(gap)
+    terms += terms * error
+    terms[rows, predicted] = 0.0
+    return gap, error, terms.sum(axis=1), terms
 
 
 def log_sum_exp(logs: Floats) -> Floats:

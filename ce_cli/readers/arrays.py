@@ -129,24 +129,26 @@ def matrix(array: pa.Array, k: int) -> Matrix:
             return Matrix(values, None, {})
         return Matrix(values, any_in_row(null_cells[first : first + rows * k].reshape(rows, k)), {})
     values = np.zeros((rows, k), dtype=flat.dtype)
-    missing: Bools = np.zeros(rows, dtype=np.bool_) if row_nulls is None else row_nulls.copy()
+    empty = np.zeros(rows, dtype=np.bool_)
+    if row_nulls is not None:
+        empty |= row_nulls
     null_cells = nulls(cells)
     wrong: dict[int, int] = {}
     for row in range(rows):
         start, size = int(starts[row]), int(sizes[row])
-        if missing[row]:
+        if empty[row]:
             continue
         if size != k:
             wrong[row] = size
             continue
         values[row] = flat[start : start + k]
-        missing[row] = null_cells is not None and bool(null_cells[start : start + k].any())
-    return Matrix(values, missing, wrong)
+        empty[row] = null_cells is not None and bool(null_cells[start : start + k].any())
+    return Matrix(values, empty, wrong)
 
 
 def any_in_row(flags: Bools) -> Bools:
     """Return which rows of `(n, k)` flags have any set."""
-    rows: Bools = flags.any(axis=1)
+    rows: Bools = np.logical_or.reduce(flags, axis=1)
     return rows
 
 

@@ -99,7 +99,8 @@ class PerSampleFile(RowFile):
         predicted = np.zeros(n, dtype=np.int64)
         there = np.zeros(n, dtype=np.bool_)
         for at, _, scored in rows.pieces:
-            loss[at], prob[at], predicted[at], there[at] = scored.loss, scored.prob_label, scored.predicted, True
+            objective = scored.loss if scored.objective is None else scored.objective.loss
+            loss[at], prob[at], predicted[at], there[at] = objective, scored.prob_label, scored.predicted, True
         if self._unit != 1.0:
             loss /= self._unit
         layout = self._context.layout
@@ -115,9 +116,11 @@ class PerSampleFile(RowFile):
 
     def _weights(self, rows: ScoredRows, n: int) -> Floats:
         weights = np.ones(n)
-        for at, block, _ in rows.pieces:
+        for at, block, scored in rows.pieces:
             if block.weight is not None:
                 weights[at] = block.weight
+            if scored.objective is not None and scored.objective.weight is not None:
+                weights[at] *= scored.objective.weight
         return weights
 
     def _open(self, schema: pa.Schema) -> Any:

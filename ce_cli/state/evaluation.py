@@ -58,11 +58,12 @@ class EvalState:
         if n == 0:
             return
         self.scored += n
-        self._add_losses(scored.loss, weight, rows)
+        loss, total_weight = _objective(scored, weight)
+        self._add_losses(loss, total_weight, rows)
         self._add_classes(scored, weight)
         self.calibration.add(scored.confidence, scored.outcome, weight)
-        self.quantiles.add(scored.loss)
-        self.worst.add(scored.loss, rows, describe)
+        self.quantiles.add(loss)
+        self.worst.add(loss, rows, describe)
         if weight is None:
             self._brier.add(scored.brier)
         else:
@@ -109,7 +110,10 @@ class EvalState:
         return self._hits.rate()
 
     def _add_losses(self, loss: Floats, weight: Floats | None, rows: Ints) -> None:
-        if float(loss.max()) == np.inf:
+        if weight is not None and not weight.all():
+            # A class may weigh nothing.
+            loss, weight, rows = loss[weight > 0], weight[weight > 0], rows[weight > 0]
+        if len(loss) and float(loss.max()) == np.inf:
             finite = loss < np.inf
             self.tally("infinite", ~finite, rows)
             loss, weight = loss[finite], None if weight is None else weight[finite]
@@ -132,3 +136,11 @@ class EvalState:
             correct = scored.predicted[part.at] == part.label
             judged = None if scored.judged is None else scored.judged[part.at]
             self.classes.add(part.label, part.loss, part.prob, correct, judged, share)
+
+
+def _objective(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | None]:
+    """Return the loss to be averaged and what each row weighs in it."""
+    if scored.objective is None:
+        return scored.loss, weight
+    own = scored.objective.weight
+    return scored.objective.loss, weight if own is None else own if weight is None else own * weight

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.block import Part, Scored
+from ce_cli.block import Objective, Part, Scored
 from ce_cli.checks import RowChecks
-from ce_cli.kernels import binary, pair
+from ce_cli.kernels import binary, pair, smoothing
 from ce_cli.plan import Scale
 from ce_cli.tasks.base import Checked, check_ids, check_labels, check_weights, ignored_rows, valid_block
 from ce_cli.tasks.scores import base_of, check_scores
@@ -71,6 +71,16 @@ class BinaryTask:
             brier=_brier(outcome, label, single=scores.shape[1] == 1),
             parts=parts,
             clipped=clipped,
+            objective=self._objective(label, outcome),
+        )
+
+    def _objective(self, label: Floats, outcome: BinaryOutcome) -> Objective | None:
+        plan = self._context.plan
+        if not plan.smoothing and plan.class_weights is None:
+            return None
+        smoothed = smoothing.smoothed_binary(label, plan.smoothing, plan.smoothing_kind)
+        return Objective(
+            *smoothing.binary_objective(smoothed, outcome.loss_negative, outcome.loss_positive, plan.class_weights)
         )
 
     def _clipped(self, block: Block) -> tuple[Floats, Bools | None]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.block import Part, Scored
+from ce_cli.block import Objective, Part, Scored
 from ce_cli.checks import RowChecks
-from ce_cli.kernels import multiclass
+from ce_cli.kernels import multiclass, smoothing
 from ce_cli.plan import Scale
 from ce_cli.tasks.base import Checked, check_ids, check_labels, check_weights, ignored_rows, valid_block
 from ce_cli.tasks.scores import base_of, check_scores
@@ -54,11 +54,14 @@ class MulticlassTask:
             scores = np.clip(scores, eps, 1 - eps)
             clipped = multiclass.pick(scores, label) != multiclass.pick(block.scores, label)
         rows = max(1, _KERNEL_CELLS // self._context.plan.k)
-        pieces = [self._piece(scores[at : at + rows], label[at : at + rows]) for at in range(0, len(label), rows)]
-        loss, prob, predicted, confidence, brier = (
-            [np.concatenate(part) for part in zip(*pieces, strict=True)] if pieces else _no_rows()
+        pieces = [
+            self._piece(scores[at : at + rows], label[at : at + rows]) for at in range(0, max(1, len(label)), rows)
+        ]
+        loss, prob, predicted, confidence, brier, objective, weight = (
+            np.concatenate(part) for part in zip(*pieces, strict=True)
         )
         correct = predicted == label
+        plan = self._context.plan
         return Scored(
             loss=loss,
             prob_label=prob,
@@ -67,15 +70,35 @@ class MulticlassTask:
             judged=None,
             confidence=confidence,
             outcome=correct,
-            brier=brier if self._context.plan.k > 2 else brier * 0.5,
+            brier=brier if plan.k > 2 else brier * 0.5,
             parts=(Part(None, label, loss, prob, None),),
             clipped=clipped,
+            objective=Objective(objective, weight if len(weight) else None) if len(objective) else None,
         )
 
-    def _piece(self, scores: Floats, label: Ints) -> tuple[Floats, Floats, Ints, Floats, Floats]:
+    def _piece(self, scores: Floats, label: Ints) -> tuple[Floats, Floats, Ints, Floats, Floats, Floats, Floats]:
         outcome = self._outcome(scores, label)
         confidence = multiclass.pick(outcome.probs, outcome.predicted)
-        return outcome.loss, outcome.prob_label, outcome.predicted, confidence, outcome.brier
+        objective, weight = self._objective(scores, label, outcome.loss)
+        return outcome.loss, outcome.prob_label, outcome.predicted, confidence, outcome.brier, objective, weight
+
+    def _objective(self, scores: Floats, label: Ints, loss: Floats) -> tuple[Floats, Floats]:
+        """Return the smoothed and class-weighted loss and its weight, each empty where it would be the plain one."""
+        plan, none = self._context.plan, np.zeros(0)
+        if not plan.smoothing and plan.class_weights is None:
+            return none, none
+        on_label, on_each = smoothing.spread(plan.smoothing, plan.smoothing_kind, plan.k)
+        losses = self._all_losses(scores) if plan.smoothing else None
+        total, weight = smoothing.class_objective(label, loss, losses, on_label, on_each, plan.class_weights)
+        return total, none if weight is None else weight
+
+    def _all_losses(self, scores: Floats) -> Floats:
+        scale = self._context.plan.scale
+        if scale is Scale.LOGITS:
+            return multiclass.all_losses_of_logits(scores)
+        if scale is Scale.LOGPROBS:
+            return multiclass.all_losses_of_logprobs(scores, base_of(self._context))
+        return multiclass.all_losses_of_probabilities(scores)
 
     def _outcome(self, scores: Floats, label: Ints) -> ClassOutcome:
         scale = self._context.plan.scale
@@ -84,8 +107,3 @@ class MulticlassTask:
         if scale is Scale.LOGPROBS:
             return multiclass.from_logprobs(scores, label, base_of(self._context))
         return multiclass.from_probabilities(scores, label)
-
-
-def _no_rows() -> list[np.ndarray]:
-    none, no_class = np.zeros(0), np.zeros(0, dtype=np.int64)
-    return [none, none, no_class, none, none]

@@ -47,7 +47,7 @@ TEXTS: dict[str, Callable[[str], bytes]] = {
     "blanks_crlf.txt": lambda text: blank_separated(text).replace("\n", "\r\n").encode(),
     "no_last_newline.csv": lambda text: text.rstrip("\n").encode(),
     "blank_lines.csv": lambda text: text.replace("\n", "\n\n").encode(),
-    "spaces.csv": lambda text: text.replace(",", " , ").encode(),
+    "spaces.csv": lambda text: text.replace(",", ", ").encode(),
     "p.csv.gz": lambda text: gzip.compress(text.encode()),
     "suffixless_gzip": lambda text: gzip.compress(text.encode()),
     "members.csv.gz": lambda text: gzip.compress(text[:12].encode()) + gzip.compress(text[12:].encode()),
@@ -251,7 +251,7 @@ def test_null_spellings_and_leading_zeros_are_ordinary_names(tmp_path: Path) -> 
     assert {row["class"]: row["n"] for row in report["per_class"]} == dict.fromkeys(names, 1)
 
 
-@pytest.mark.parametrize("mark", ["\ufeffid,prob\n1,0.9\n".encode("utf-16-le"), "id,prob\n1,0.9\n".encode("utf-16-be")])
+@pytest.mark.parametrize("mark", ["\ufeffid,prob\n1,0.9\n".encode("utf-16-le"), "\ufeffid,prob\n1,0.9\n".encode("utf-16-be")])
 def test_utf16(mark: bytes, tmp_path: Path) -> None:
     write(tmp_path, p=mark, l=L)
     assert ce("p.csv", "-l", "l.csv", cwd=tmp_path, expect=2).codes == ["unreadable_file"]

@@ -1,0 +1,101 @@
+"""Every pair of the sample data gives the right answer without an option."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import mpmath
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss
+
+from tests.cli.command import ROOT, ce, value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATA = ROOT / "sample_data"
+
+
+class Pair(NamedTuple):
+    """Two files, and what should be found out about them."""
+
+    predictions: str
+    labels: str | None
+    task: str
+    prefix: str
+    classes: tuple[str, ...]
+    infinite: int = 0
+
+
+DIGITS, TOPICS = tuple("0123456789"), ("text", "numbers", "files", "network")
+WINES = ("barolo", "grignolino", "barbera")
+CANCER = ("benign", "malignant")
+PAIRS = [
+    Pair("breast_cancer/predictions.csv", "breast_cancer/labels.csv", "binary", "prob_", CANCER),
+    Pair("breast_cancer/gradient_boosting.csv", "breast_cancer/labels.csv", "binary", "prob_", CANCER),
+    Pair("digits/logistic.parquet", "digits/labels.parquet", "multiclass", "logit_", DIGITS),
+    Pair("digits/neighbours.csv", "digits/labels.parquet", "multiclass", "prob_", DIGITS, 4),
+    Pair("topics/logistic.csv", "topics/labels.csv", "multiclass", "prob_", TOPICS),
+    Pair("topics/naive_bayes.csv", "topics/labels.csv", "multiclass", "prob_", TOPICS),
+    Pair("wine/logistic.csv", None, "multiclass", "prob_", WINES),
+    Pair("wine/naive_bayes.csv", None, "multiclass", "prob_", WINES),
+]
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
+
+
+def joined(pair: Pair) -> pd.DataFrame:
+    predictions = read(DATA / pair.predictions)
+    if pair.labels is None:
+        return predictions
+    return predictions.merge(read(DATA / pair.labels), on="id", how="left", validate="one_to_one")
+
+
+def loss(row: np.ndarray, truth: int, prefix: str) -> mpmath.mpf:
+    numbers = [mpmath.mpf(float(number)) for number in row]
+    if prefix == "logit_":
+        return mpmath.log(mpmath.fsum(map(mpmath.exp, numbers))) - numbers[truth]
+    return mpmath.inf if numbers[truth] == 0 else -mpmath.log(numbers[truth])
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.predictions)
+def test_pair(pair: Pair) -> None:
+    files = [f"sample_data/{pair.predictions}", *(("--labels", f"sample_data/{pair.labels}") if pair.labels else ())]
+    report = ce(*files, "--json", cwd=ROOT, expect=0).json
+    assert (report["task"], tuple(report["classes"])) == (pair.task, pair.classes)
+    assert report["alignment"] == ("id" if pair.labels else "file")
+    assert report["input"] == ("logits" if pair.prefix == "logit_" else "probs")
+    data = joined(pair)
+    scores = data[[f"{pair.prefix}{name}" for name in pair.classes if f"{pair.prefix}{name}" in data]].to_numpy(float)
+    if pair.task == "binary":
+        scores = np.column_stack([1 - scores[:, 0], scores[:, 0]])
+    truth = [pair.classes.index(str(label)) for label in data["label"]]
+    with mpmath.workdps(60):
+        losses = [loss(row, at, pair.prefix) for row, at in zip(scores, truth, strict=True)]
+        finite = [one for one in losses if one != mpmath.inf]
+        mean = float(mpmath.fsum(finite) / len(finite))
+    assert report["counts"]["scored"] == len(data) == report["counts"]["rows"]
+    assert report["counts"]["infinite"] == pair.infinite == len(losses) - len(finite)
+    assert value(report, "cross_entropy_finite") == pytest.approx(mean, rel=1e-12 if pair.task == "binary" else 1e-14)
+    if pair.infinite:
+        assert value(report) == float("inf")
+    elif pair.prefix == "prob_":
+        # scikit-learn divides by the sums of the rows, which differ from 1 in the last digits.
+        assert value(report) == pytest.approx(log_loss(truth, scores / scores.sum(axis=1, keepdims=True)), rel=1e-6)
+    accuracy = np.mean(scores.argmax(axis=1) == truth) if pair.task != "binary" else np.mean((scores[:, 1] > 0.5) == truth)
+    assert value(report, "accuracy") == pytest.approx(float(accuracy), rel=1e-15)
+
+
+def test_weights_count_only_when_asked_for() -> None:
+    files = ("sample_data/breast_cancer/predictions.csv", "--labels", "sample_data/breast_cancer/labels.csv")
+    data = joined(PAIRS[0])
+    truth = (data["label"] == "malignant").astype(int)
+    report = ce(*files, "--weight-col", "weight", "--json", cwd=ROOT, expect=0).json
+    expected = log_loss(truth, data["prob_malignant"], sample_weight=data["weight"])
+    assert value(report) == pytest.approx(float(expected), rel=1e-12)
+    plain = ce(*files, "--json", cwd=ROOT, expect=0).json
+    assert any(issue["code"] == "unused_weight" for issue in plain["issues"])

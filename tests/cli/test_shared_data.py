@@ -1,0 +1,62 @@
+"""Real predictions that other people published, where they are at hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.command import SHARED, ce, value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATA = SHARED / "data"
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not beside this tree")
+
+PAIR = ("--pred-cols", "prob1", "--label-col", "prob1_outcome")
+FILES = {
+    "yardstick": ("yardstick/two_class_example.csv", (), 0.328309649885314),
+    "yardstick weighted": ("yardstick/two_class_example.csv", ("--weight-col", "weight"), 0.348618922456708),
+    "nfl": ("nfl/nfl_games.csv", PAIR, 0.631970604687477),
+    "nhl": ("nhl/nhl_games.csv", PAIR, 0.6547679630659797),
+    "icing": ("icing/icing.csv", ("--input", "percent"), 0.49052854168300336),
+}
+FLARES = {
+    "NOAA": 0.4493945325746015,
+    "DAFFS": 0.5094512341591894,
+    "SIDC": 0.5152746888287397,
+    "DAFFS-G": 0.5651941020262086,
+    "MCSTAT": 0.5865364984031891,
+    "CLIM120": 0.6102645531389179,
+}
+INFINITE = {"ASSA": 7, "MCEVOL": 3, "NICT": 108}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_published_value(name: str, tmp_path: Path) -> None:
+    file, options, expected = FILES[name]
+    report = ce(DATA / file, *options, "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx(expected, rel=1e-13)
+    assert report["task"] == "binary"
+
+
+@pytest.mark.parametrize("name", [*FLARES, *INFINITE])
+def test_forecaster(name: str, tmp_path: Path) -> None:
+    report = ce(DATA / "flares" / "C1_flares.csv", "--pred-cols", name, "--json", cwd=tmp_path, expect=0).json
+    assert report["counts"]["infinite"] == INFINITE.get(name, 0)
+    assert value(report) == (float("inf") if name in INFINITE else pytest.approx(FLARES[name], rel=1e-13))
+    assert value(report, "prior_entropy") == pytest.approx(0.6136286008903156, rel=1e-13)
+    assert report["counts"]["scored"] == 577
+
+
+def test_clipping_and_ties(tmp_path: Path) -> None:
+    flares = DATA / "flares" / "C1_flares.csv"
+    report = ce(flares, "--pred-cols", "ASSA", "--eps", "1e-15", "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx(0.9271584302230144, rel=1e-13)
+    report = ce(DATA / "nfl" / "nfl_games.csv", *PAIR, "--json", cwd=tmp_path, expect=0).json
+    assert any(issue["code"] == "ties" and issue["count"] == 7 for issue in report["issues"])
+
+
+def test_nine_forecasters_are_not_nine_classes(tmp_path: Path) -> None:
+    assert ce(DATA / "flares" / "C1_flares.csv", cwd=tmp_path, expect=2).codes == ["ambiguous_columns"]

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ce_cli.errors import CeError
+from ce_cli.readers.align import AlignmentCounts
+from ce_cli.readers.join import joined, key_texts, show_key
+from ce_cli.workers import Workers
+from tests.readers import Chunked, cuts_of, layout_of
+
+# Parts that could run into each other, if their keys were only joined by a mark.
+tricky = st.text(st.sampled_from("ab|,\x1e\x1f01"), max_size=3)
+keys = st.one_of(
+    st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1)), unique=True, max_size=25),
+    st.lists(st.tuples(st.text(max_size=3).filter(bool)), unique=True, max_size=25),
+    st.lists(st.tuples(tricky, tricky), unique=True, max_size=25),
+    st.lists(st.tuples(tricky, st.integers(0, 3), tricky), unique=True, max_size=25),
+)
+
+
+def data_of(path, rows, column, values, cuts):
+    width = len(rows[0]) if rows else 1
+    columns = {f"k{part}": [row[part] for row in rows] for part in range(width)}
+    return Chunked(path, {**columns, column: values}, cuts), tuple(columns)
+
+
+def join(predictions, labels, ids, *, drop=False, chunk_rows=1 << 16, counts=None, label_ids=None):
+    result = []
+    counts = counts if counts is not None else AlignmentCounts()
+    layout = layout_of(ids, label_ids=label_ids)
+    with Workers(1) as workers:
+        for pair in joined(predictions, labels, layout, workers, chunk_rows, counts, drop=drop):
+            assert len(pair.rows) <= chunk_rows
+            scores, found = pair.predictions.column("prob").to_pylist(), pair.labels.column("label").to_pylist()
+            result += zip(pair.rows.tolist(), pair.label_rows.tolist(), scores, found, strict=True)
+    return result
+
+
+@given(keys, st.randoms(use_true_random=False), cuts_of(25), cuts_of(25), st.integers(1, 30))
+def test_any_order_is_a_dictionary_join(rows, random, mine, other, chunk_rows):
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    predictions, ids = data_of("p", rows, "prob", [float(at) for at in range(len(rows))], mine)
+    labels, _ = data_of("y", shuffled, "label", [repr(row) for row in shuffled], other)
+    counts = AlignmentCounts()
+    got = join(predictions, labels, ids, chunk_rows=chunk_rows, counts=counts)
+    assert got == [(at, shuffled.index(row), float(at), repr(row)) for at, row in enumerate(rows)]
+    assert (counts.predictions, counts.labels) == (len(rows), len(rows))
+    assert counts.unmatched_predictions.count == counts.unmatched_labels.count == 0
+
+
+@given(keys, keys, cuts_of(25), cuts_of(25), st.integers(1, 9))
+def test_ids_of_one_side_only(left, right, mine, other, chunk_rows):
+    if not left or not right or [type(part) for part in left[0]] != [type(part) for part in right[0]]:
+        right = left[::2]
+    predictions, ids = data_of("p", left, "prob", [float(at) for at in range(len(left))], mine)
+    labels, _ = data_of("y", right, "label", [repr(row) for row in right], other)
+    if not right:
+        return
+    at_of = {row: at for at, row in enumerate(right)}
+    expected = [(at, at_of[row], float(at), repr(row)) for at, row in enumerate(left) if row in at_of]
+    lonely = [at + 1 for at, row in enumerate(left) if row not in at_of]
+    unlabelled = [at + 1 for at, row in enumerate(right) if row not in set(left)]
+    counts = AlignmentCounts()
+    assert join(predictions, labels, ids, drop=True, chunk_rows=chunk_rows, counts=counts) == expected
+    assert (counts.unmatched_predictions.count, counts.unmatched_predictions.first) == (len(lonely), (*lonely[:5],))
+    assert (counts.unmatched_labels.count, counts.unmatched_labels.first) == (len(unlabelled), (*unlabelled[:5],))
+    if lonely or unlabelled:
+        with pytest.raises(CeError) as caught:
+            join(predictions, labels, ids, chunk_rows=chunk_rows)
+        found = {(problem.file, problem.code, problem.rows, problem.count) for problem in caught.value.problems}
+        sides = [("p", lonely), ("y", unlabelled)]
+        assert found == {(file, "missing_id", (*rows[:5],), len(rows)) for file, rows in sides if rows}
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=20).filter(lambda ids: len(set(ids)) < len(ids)),
+    cuts_of(20),
+    st.booleans(),
+    st.booleans(),
+)
+def test_duplicates_in_the_predictions(ids, cuts, as_text, drop):
+    cells = [str(key) for key in ids] if as_text else ids
+    predictions = Chunked("p", {"id": cells, "prob": [0.5] * len(ids)}, cuts)
+    labels = Chunked("y", {"id": list(range(6, -1, -1)), "label": ["0"] * 7})
+    again = [at for at, key in enumerate(ids) if key in ids[:at]]
+    with pytest.raises(CeError) as caught:
+        join(predictions, labels, ("id",), drop=drop)
+    problem = caught.value.problems[0]
+    assert (problem.code, problem.file, problem.column) == ("duplicate_id", "p", "id")
+    assert problem.count == len(again)
+    assert problem.rows == tuple(at + 1 for at in again[:5])
+    assert repr(str(ids[again[0]])) in problem.message
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=20).filter(lambda ids: len(set(ids)) < len(ids)), cuts_of(20)
+)
+def test_duplicates_in_the_labels(ids, cuts):
+    predictions = Chunked("p", {"id": sorted(set(ids)), "prob": [0.5] * len(set(ids))})
+    labels = Chunked("y", {"id": ids, "label": ["0"] * len(ids)}, cuts)
+    again = [at for at, key in enumerate(ids) if key in ids[:at]]
+    with pytest.raises(CeError) as caught:
+        join(predictions, labels, ("id",))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.file, problem.count) == ("duplicate_id", "y", len(again))
+    assert problem.rows == tuple(at + 1 for at in again[:5])
+
+
+@pytest.mark.parametrize("left", [pa.int64(), pa.int32(), pa.string(), pa.large_string(), pa.uint64(), pa.float64()])
+@pytest.mark.parametrize("right", [pa.int64(), pa.int32(), pa.string(), pa.large_string(), pa.uint64(), pa.float64()])
+def test_whole_numbers_meet_whatever_their_type(left, right):
+    numbers, others = pa.array([3, 1, 2, 12]), pa.array([12, 2, 3, 1])
+    predictions = Chunked("p", {"id": numbers.cast(left), "prob": [3.0, 1.0, 2.0, 12.0]}, [3])
+    labels = Chunked("y", {"id": others.cast(right), "label": ["12", "2", "3", "1"]}, [1])
+    got = join(predictions, labels, ("id",))
+    assert [(score, label) for _, _, score, label in got] == [(3.0, "3"), (1.0, "1"), (2.0, "2"), (12.0, "12")]
+
+
+def test_in_text_a_leading_zero_is_another_id():
+    predictions = Chunked("p", {"id": ["01", "1", "1.0"], "prob": [0.1, 0.2, 0.3]})
+    labels = Chunked("y", {"id": ["1.0", "1", "01"], "label": ["c", "b", "a"]})
+    assert [label for *_, label in join(predictions, labels, ("id",))] == ["a", "b", "c"]
+
+
+def test_large_integers_are_not_rounded():
+    ids = [2**53, 2**53 + 1, 2**63 - 1, -(2**63)]
+    predictions = Chunked("p", {"id": ids, "prob": [0.0, 1.0, 2.0, 3.0]})
+    labels = Chunked("y", {"id": ids[::-1], "label": [str(key) for key in ids[::-1]]})
+    assert [label for *_, label in join(predictions, labels, ("id",))] == [str(key) for key in ids]
+
+
+def test_large_unsigned_integers_are_not_wrapped():
+    predictions = Chunked("p", {"id": pa.array([2**64 - 1, 5], pa.uint64()), "prob": [0.5, 0.5]})
+    labels = Chunked("y", {"id": pa.array([5, -1], pa.int64()), "label": ["5", "-1"]})
+    counts = AlignmentCounts()
+    got = join(predictions, labels, ("id",), drop=True, counts=counts)
+    assert [label for *_, label in got] == ["5"]
+    assert counts.unmatched_predictions.count == counts.unmatched_labels.count == 1
+
+
+def test_an_empty_integer_id_is_no_zero():
+    predictions = Chunked("p", {"id": pa.array([0, None, 7]), "prob": [0.1, 0.2, 0.3]})
+    labels = Chunked("y", {"id": pa.array([7, 0]), "label": ["seven", "zero"]})
+    counts = AlignmentCounts()
+    got = join(predictions, labels, ("id",), drop=True, counts=counts)
+    assert [(row, label) for row, _, _, label in got] == [(0, "zero"), (2, "seven")]
+    assert counts.unmatched_predictions.first == (2,)
+
+
+def test_an_empty_id_after_the_sampled_rows_is_no_zero():
+    ids = pa.array([*range(300), None])
+    predictions = Chunked("p", {"id": ids, "prob": [0.5] * 301}, [300])
+    labels = Chunked("y", {"id": list(range(299, -1, -1)), "label": [str(at) for at in range(299, -1, -1)]})
+    counts = AlignmentCounts()
+    got = join(predictions, labels, ("id",), drop=True, counts=counts)
+    assert [label for *_, label in got] == [str(at) for at in range(300)]
+    assert counts.unmatched_predictions.first == (301,)
+
+
+def test_the_two_files_may_spell_the_column_differently():
+    predictions = Chunked("p", {"ID": ["b", "a"], "prob": [0.1, 0.2]})
+    labels = Chunked("y", {"id": ["a", "b"], "label": ["A", "B"]})
+    assert [label for *_, label in join(predictions, labels, ("ID",), label_ids=("id",))] == ["B", "A"]
+
+
+@given(st.lists(st.tuples(tricky, tricky), max_size=20))
+def test_different_keys_have_different_texts(rows):
+    columns = [pa.array([row[part] for row in rows], pa.string()) for part in (0, 1)]
+    assert len(set(key_texts(columns))) == len(set(rows))
+
+
+def test_a_key_is_shown_with_its_parts():
+    assert show_key(key_texts([pa.array(["a"]), pa.array([3])])[0]) == "a|3"
+    assert key_texts([pa.array(["a", None])]) == ["a", ""]
+
+
+def test_no_labels_at_all():
+    predictions = Chunked("p", {"id": [1, 2], "prob": [0.1, 0.2]})
+    labels = Chunked("y", {"id": pa.array([], pa.int64()), "label": pa.array([], pa.string())})
+    with pytest.raises(CeError) as caught:
+        join(predictions, labels, ("id",))
+    assert [(p.code, p.count) for p in caught.value.problems] == [("missing_id", 2)]
