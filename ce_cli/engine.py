@@ -219,13 +219,15 @@ class _Worker:
             checked = self._task.check(part, faults, keep=self._keep_faults)
             kept += checked.faults
             self._note(checked, part, state)
-            for at, block, counts in _by_weight(checked.block, len(part.rows)):
+            for block, counts in _by_weight(checked.block):
                 if not counts and not self._keep_rows:
                     continue
                 scored = self._task.score(block)
                 if counts:
-                    state.update(scored, block.weight, part.rows[at], self._describer(part, at, scored))
+                    rows = part.rows if block.at is None else part.rows[block.at]
+                    state.update(scored, block.weight, rows, self._describer(part, block.at, scored))
                 if self._keep_rows:
+                    at = np.arange(len(part.rows)) if block.at is None else block.at
                     pieces.append((at + offset, block, scored))
             offset += len(part.rows)
         return ScoredRows(pair, pieces, kept) if self._keep_rows else None
@@ -247,12 +249,12 @@ class _Worker:
         for text, positions in checked.encoded.others.items():
             state.note_other(text, part.label_rows[positions])
 
-    def _describer(self, part: Pair, at: Ints, scored: Scored) -> Callable[[Ints], list[tuple[object, ...]]]:
+    def _describer(self, part: Pair, at: Ints | None, scored: Scored) -> Callable[[Ints], list[tuple[object, ...]]]:
         def describe(chosen: Ints) -> list[tuple[object, ...]]:
             layout, classes = self._context.layout, self._context.plan.classes
             result: list[tuple[object, ...]] = []
             for position in chosen.tolist():
-                row = int(at[position])
+                row = position if at is None else int(at[position])
                 ids = [_cell(part.predictions, name, row) for name in layout.ids]
                 result.append(
                     (
@@ -270,18 +272,14 @@ class _Worker:
 _UNEVEN = 3.5e-4
 
 
-def _by_weight(block: Block, rows: int) -> Iterator[tuple[Ints, Block, bool]]:
-    """Cut a block into the rows that count and those of weight 0, with their positions in the pair."""
-    at = np.arange(rows) if block.at is None else block.at
+def _by_weight(block: Block) -> Iterator[tuple[Block, bool]]:
+    """Cut a block into the rows that count and those of weight 0."""
     if block.weight is None or (counted := block.weight > 0).all():
-        yield at, block, True
+        yield block, True
         return
     for chosen, counts in ((counted, True), (~counted, False)):
-        yield (
-            at[chosen],
-            Block(None, block.label[chosen], block.scores[chosen], block.weight[chosen], block.soft),
-            counts,
-        )
+        at = np.flatnonzero(chosen) if block.at is None else block.at[chosen]
+        yield Block(at, block.label[chosen], block.scores[chosen], block.weight[chosen], block.soft), counts
 
 
 def _cell(batch: pa.RecordBatch, name: str, row: int) -> str:

@@ -88,7 +88,12 @@ def test_duplicates_in_another_order(side: str, tmp_path: Path) -> None:
     write(tmp_path, p="id,prob\n2,.2\n1,.9\n" + extra["p"], l="id,label\n1,1\n2,0\n" + extra["l"])
     for work in (("-j", "1"), ("-j", "4", "--chunk-rows", "1", "--missing", "drop")):
         error = ce("p.csv", "-l", "l.csv", "--json", *work, cwd=tmp_path, expect=2).json["error"]
-        assert (error["code"], error["file"], error["rows"], error["count"]) == ("duplicate_id", f"{side}.csv", [3, 4], 2)
+        assert (error["code"], error["file"], error["rows"], error["count"]) == (
+            "duplicate_id",
+            f"{side}.csv",
+            [3, 4],
+            2,
+        )
 
 
 def test_equal_sequences_with_duplicates_pair_unambiguously(tmp_path: Path) -> None:
@@ -125,7 +130,13 @@ def test_composite_keys(tmp_path: Path) -> None:
 
 
 def test_an_unnamed_index_is_an_id_as_a_last_resort(tmp_path: Path) -> None:
-    write(tmp_path, p=",prob\n0,.9\n1,.2\n", l=",label\n1,0\n0,1\n", named=",id,label\n1,1,0\n0,0,1\n", none="label\n1\n0\n")
+    write(
+        tmp_path,
+        p=",prob\n0,.9\n1,.2\n",
+        l=",label\n1,0\n0,1\n",
+        named=",id,label\n1,1,0\n0,0,1\n",
+        none="label\n1\n0\n",
+    )
     for labels, alignment in (("l.csv", "id"), ("named.csv", "id"), ("none.csv", "position")):
         report = ce("p.csv", "-l", labels, "--json", cwd=tmp_path, expect=0).json
         assert value(report) == pytest.approx(PAIR, rel=1e-15)

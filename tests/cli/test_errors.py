@@ -26,8 +26,8 @@ class Case(NamedTuple):
     """One fault: the files, the options, and what the first error says."""
 
     code: str
-    p: str | bytes | None
-    l: str | bytes | None
+    predictions: str | bytes | None
+    labels: str | bytes | None
     options: tuple[str, ...]
     where: dict[str, Any]
     says: str = ""
@@ -58,17 +58,35 @@ CASES = {
         "expected 2 cells, but got 3",
     ),
     "no_header": Case("no_header", "0.9\n0.2\n", "1\n0\n", (), {"file": "p.csv"}, "0.9", "--no-header"),
-    "no header, many columns": Case("no_header", "0.9,0.1\n0.2,0.8\n", LABELS, (), {"file": "p.csv"}, "0.9", "--no-header"),
+    "no header, many columns": Case(
+        "no_header", "0.9,0.1\n0.2,0.8\n", LABELS, (), {"file": "p.csv"}, "0.9", "--no-header"
+    ),
     "no header, whole numbers": Case("no_header", "prob\n0.1\n", "1\n0\n", (), {"file": "l.csv"}, "1", "--no-header"),
-    "duplicate_column": Case("duplicate_column", "id,prob,prob\n1,0.9,0.9\n", LABELS, (), {"file": "p.csv", "column": "prob"}, "prob"),
+    "duplicate_column": Case(
+        "duplicate_column", "id,prob,prob\n1,0.9,0.9\n", LABELS, (), {"file": "p.csv", "column": "prob"}, "prob"
+    ),
     "unknown_column": Case(
-        "unknown_column", PREDICTIONS, LABELS, ("--label-col", "lable"), {"file": "l.csv", "column": "lable"}, "lable", "label"
+        "unknown_column",
+        PREDICTIONS,
+        LABELS,
+        ("--label-col", "lable"),
+        {"file": "l.csv", "column": "lable"},
+        "lable",
+        "label",
     ),
     "unknown score": Case(
-        "unknown_column", PREDICTIONS, LABELS, ("--pred-cols", "nope"), {"file": "p.csv", "column": "nope"}, "nope", "prob"
+        "unknown_column",
+        PREDICTIONS,
+        LABELS,
+        ("--pred-cols", "nope"),
+        {"file": "p.csv", "column": "nope"},
+        "nope",
+        "prob",
     ),
     "unknown weight": Case("unknown_column", PREDICTIONS, LABELS, ("--weight-col", "w"), {"column": "w"}, "w", "label"),
-    "unknown id": Case("unknown_column", PREDICTIONS, LABELS, ("--id-col", "nr"), {"file": "p.csv", "column": "nr"}, "nr"),
+    "unknown id": Case(
+        "unknown_column", PREDICTIONS, LABELS, ("--id-col", "nr"), {"file": "p.csv", "column": "nr"}, "nr"
+    ),
     "ambiguous_columns": Case(
         "ambiguous_columns",
         "id,age,x\n1,61,0.9\n2,44,0.2\n3,18,0.6\n",
@@ -80,7 +98,9 @@ CASES = {
     ),
     "no_samples": Case("no_samples", "id,prob\n", "id,label\n", (), {"file": "p.csv"}),
     "empty file": Case("no_samples", "", LABELS, (), {"file": "p.csv"}, "empty"),
-    "length_mismatch": Case("length_mismatch", "prob\n0.9\n0.2\n", "label\n1\n0\n1\n", (), {"file": "p.csv"}, "2 predictions, but 3"),
+    "length_mismatch": Case(
+        "length_mismatch", "prob\n0.9\n0.2\n", "label\n1\n0\n1\n", (), {"file": "p.csv"}, "2 predictions, but 3"
+    ),
     "duplicate_id": Case(
         "duplicate_id",
         "id,prob\n3,0.6\n1,0.9\n3,0.5\n2,0.2\n3,0.4\n",
@@ -99,13 +119,27 @@ CASES = {
         "--missing drop",
     ),
     "missing prediction of an id": Case(
-        "missing_id", PREDICTIONS, LABELS + "9,1\n", (), {"file": "l.csv", "column": "id", "rows": [4], "count": 1}, "'9'"
+        "missing_id",
+        PREDICTIONS,
+        LABELS + "9,1\n",
+        (),
+        {"file": "l.csv", "column": "id", "rows": [4], "count": 1},
+        "'9'",
     ),
     "empty id": Case(
-        "missing_id", "id,prob\n1,0.9\n,0.2\n3,0.6\n", "id,label\n1,1\n,0\n3,1\n", (), {"column": "id", "rows": [2]}, "empty"
+        "missing_id",
+        "id,prob\n1,0.9\n,0.2\n3,0.6\n",
+        "id,label\n1,1\n,0\n3,1\n",
+        (),
+        {"column": "id", "rows": [2]},
+        "empty",
     ),
     "missing_label": Case(
-        "missing_label", PREDICTIONS, "id,label\n1,\n2,0\n3,\n", (), {"file": "l.csv", "column": "label", "rows": [1, 3], "count": 2}
+        "missing_label",
+        PREDICTIONS,
+        "id,label\n1,\n2,0\n3,\n",
+        (),
+        {"file": "l.csv", "column": "label", "rows": [1, 3], "count": 2},
     ),
     "unknown_label": Case(
         "unknown_label",
@@ -128,13 +162,26 @@ CASES = {
         "'eggs'",
     ),
     "missing_prediction": Case(
-        "missing_prediction", "id,prob\n1,\n2,0.2\n3,\n", LABELS, (), {"file": "p.csv", "column": "prob", "rows": [1, 3], "count": 2}
+        "missing_prediction",
+        "id,prob\n1,\n2,0.2\n3,\n",
+        LABELS,
+        (),
+        {"file": "p.csv", "column": "prob", "rows": [1, 3], "count": 2},
     ),
     "not_a_number": Case(
-        "not_a_number", "id,prob\n1,0.9\n2,NA\n3,0.6\n", LABELS, (), {"file": "p.csv", "column": "prob", "rows": [2], "count": 1}, "'NA'"
+        "not_a_number",
+        "id,prob\n1,0.9\n2,NA\n3,0.6\n",
+        LABELS,
+        (),
+        {"file": "p.csv", "column": "prob", "rows": [2], "count": 1},
+        "'NA'",
     ),
     "nan_prediction": Case(
-        "nan_prediction", "id,prob\n1,0.9\n2,nan\n3,NaN\n", LABELS, (), {"file": "p.csv", "column": "prob", "rows": [2, 3], "count": 2}
+        "nan_prediction",
+        "id,prob\n1,0.9\n2,nan\n3,NaN\n",
+        LABELS,
+        (),
+        {"file": "p.csv", "column": "prob", "rows": [2, 3], "count": 2},
     ),
     "probability_out_of_range": Case(
         "probability_out_of_range",
@@ -145,7 +192,12 @@ CASES = {
         "-0.25 is not a probability",
     ),
     "percent_out_of_range": Case(
-        "probability_out_of_range", "id,prob\n1,90\n2,120\n3,6\n", LABELS, ("--input", "percent"), {"rows": [2]}, "120.0"
+        "probability_out_of_range",
+        "id,prob\n1,90\n2,120\n3,6\n",
+        LABELS,
+        ("--input", "percent"),
+        {"rows": [2]},
+        "120.0",
     ),
     "row_sum": Case(
         "row_sum",
@@ -173,7 +225,12 @@ CASES = {
         "-inf",
     ),
     "logprob_positive": Case(
-        "logprob_positive", "id,logprob\n1,-0.1\n2,0.5\n3,-1\n", LABELS, (), {"column": "logprob", "rows": [2], "count": 1}, "0.5"
+        "logprob_positive",
+        "id,logprob\n1,-0.1\n2,0.5\n3,-1\n",
+        LABELS,
+        (),
+        {"column": "logprob", "rows": [2], "count": 1},
+        "0.5",
     ),
     "sentinel_logprob": Case(
         "sentinel_logprob",
@@ -192,7 +249,12 @@ CASES = {
         "nan",
     ),
     "word as weight": Case(
-        "bad_weight", PREDICTIONS, "id,label,w\n1,1,1\n2,0,heavy\n3,1,1\n", ("--weight-col", "w"), {"rows": [2]}, "heavy"
+        "bad_weight",
+        PREDICTIONS,
+        "id,label,w\n1,1,1\n2,0,heavy\n3,1,1\n",
+        ("--weight-col", "w"),
+        {"rows": [2]},
+        "heavy",
     ),
     "negative_weight": Case(
         "negative_weight",
@@ -203,7 +265,11 @@ CASES = {
         "-0.5",
     ),
     "weights_sum_to_zero": Case(
-        "weights_sum_to_zero", PREDICTIONS, "id,label,w\n1,1,0\n2,0,0\n3,1,0\n", ("--weight-col", "w"), {"file": "l.csv", "column": "w"}
+        "weights_sum_to_zero",
+        PREDICTIONS,
+        "id,label,w\n1,1,0\n2,0,0\n3,1,0\n",
+        ("--weight-col", "w"),
+        {"file": "l.csv", "column": "w"},
     ),
     "no_scored_samples": Case(
         "no_scored_samples", PREDICTIONS, LABELS, ("--ignore-label", "0", "--ignore-label", "1"), {"file": "p.csv"}
@@ -211,13 +277,16 @@ CASES = {
     "label named twice": Case("bad_option", PREDICTIONS, LABELS, ("--classes", "a,a"), POSITION, "twice"),
     "delimiter beyond ASCII": Case("bad_option", PREDICTIONS, LABELS, ("--delimiter", "\xe9"), POSITION, "delimiter"),
     "quotation mark as delimiter": Case("bad_option", PREDICTIONS, LABELS, ("--delimiter", '"'), POSITION, "delimiter"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_fault_has_its_code_place_and_words(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    write(tmp_path, **{stem: content for stem, content in (("p", case.p), ("l", case.l)) if content is not None})
+    write(
+        tmp_path,
+        **{stem: content for stem, content in (("p", case.predictions), ("l", case.labels)) if content is not None},
+    )
     done = ce("p.csv", "-l", "l.csv", "--json", *case.options, cwd=tmp_path, expect=2)
     error = done.json["error"]
     assert error == done.json["errors"][0]
@@ -226,7 +295,11 @@ def test_each_fault_has_its_code_place_and_words(name: str, tmp_path: Path) -> N
     assert case.says in error["message"]
     assert case.hint is None or case.hint in (error["hint"] or "")
     first = done.err.splitlines()[0]
-    place = [error["file"], error["column"] and f"column {error['column']}", error["rows"] and f"row {error['rows'][0]}"]
+    place = [
+        error["file"],
+        error["column"] and f"column {error['column']}",
+        error["rows"] and f"row {error['rows'][0]}",
+    ]
     where = ", ".join(part for part in place if part)
     assert first == f"ce-eval: error[{case.code}]: {where + ': ' if where else ''}{error['message']}"
     if error["count"] > 1 and error["rows"]:
@@ -325,8 +398,12 @@ def test_every_invalid_row_is_listed(tmp_path: Path, mode: str, order: str) -> N
         assert counts["invalid"] == counts["dropped"] == len(expected)
         assert counts["scored"] == MANY - len(expected)
         assert counts["rows"] == MANY
-        told = {issue["message"].split(": ")[1]: issue for issue in done.json["issues"] if issue["code"] == "invalid_rows"}
-        assert {code: issue["count"] for code, issue in told.items()} == {code: len(rows) for code, rows in found.items()}
+        told = {
+            issue["message"].split(": ")[1]: issue for issue in done.json["issues"] if issue["code"] == "invalid_rows"
+        }
+        assert {code: issue["count"] for code, issue in told.items()} == {
+            code: len(rows) for code, rows in found.items()
+        }
 
 
 def test_dropping_all_rows_leaves_nothing_to_score(tmp_path: Path) -> None:
@@ -401,7 +478,9 @@ def test_malformed_rows_by_number_in_a_large_file(tmp_path: Path) -> None:
 
 
 def test_a_list_of_another_length(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"probs": [[0.5, 0.5], [0.2, 0.3, 0.5], [0.1, 0.9]], "label": [0, 1, 1]}), tmp_path / "p.parquet")
+    pq.write_table(
+        pa.table({"probs": [[0.5, 0.5], [0.2, 0.3, 0.5], [0.1, 0.9]], "label": [0, 1, 1]}), tmp_path / "p.parquet"
+    )
     error = ce("p.parquet", "--json", cwd=tmp_path, expect=2).json["error"]
     assert (error["code"], error["column"], error["rows"]) == ("malformed_row", "probs", [2])
     assert "expected a list of 2 scores, but got one of 3" in error["message"]

@@ -6,6 +6,7 @@ import bz2
 import decimal
 import gzip
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,7 +119,9 @@ def test_list_columns(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     logits = rng.normal(size=(500, 3)).astype(np.float32).astype(np.float64)
     label = rng.integers(0, 3, size=500)
-    pq.write_table(pa.table({"logits": LISTS[kind](logits.tolist()), "label": label}), tmp_path / "p.parquet", row_group_size=64)
+    pq.write_table(
+        pa.table({"logits": LISTS[kind](logits.tolist()), "label": label}), tmp_path / "p.parquet", row_group_size=64
+    )
     report = ce("p.parquet", "--json", "--chunk-rows", "33", cwd=tmp_path, expect=0).json
     shifted = logits - logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(500), label]
@@ -127,7 +130,9 @@ def test_list_columns(kind: str, tmp_path: Path) -> None:
 
 
 def test_names_for_a_list(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"probs": [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], "label": ["ant", "cat"]}), tmp_path / "p.parquet")
+    pq.write_table(
+        pa.table({"probs": [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], "label": ["ant", "cat"]}), tmp_path / "p.parquet"
+    )
     report = ce("p.parquet", "--json", "--classes", "ant,bee,cat", cwd=tmp_path, expect=0).json
     assert value(report) == pytest.approx(-(math.log(0.7) + math.log(0.6)) / 2, rel=1e-15)
 
@@ -140,11 +145,16 @@ def test_nulls_in_parquet(tmp_path: Path) -> None:
     }
     pq.write_table(pa.table(columns), tmp_path / "p.parquet", row_group_size=3)
     errors = ce("p.parquet", "--json", cwd=tmp_path, expect=2).json["errors"]
-    assert [(error["code"], error["rows"]) for error in errors] == [("missing_label", [4]), ("missing_prediction", [2, 3])]
+    assert [(error["code"], error["rows"]) for error in errors] == [
+        ("missing_label", [4]),
+        ("missing_prediction", [2, 3]),
+    ]
 
 
 def test_an_empty_parquet_file(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"prob": pa.array([], pa.float64()), "label": pa.array([], pa.int64())}), tmp_path / "p.parquet")
+    pq.write_table(
+        pa.table({"prob": pa.array([], pa.float64()), "label": pa.array([], pa.int64())}), tmp_path / "p.parquet"
+    )
     assert ce("p.parquet", cwd=tmp_path, expect=2).codes == ["no_samples"]
 
 
@@ -181,6 +191,17 @@ def test_labels_from_standard_input(tmp_path: Path) -> None:
     assert float(done.out) == pytest.approx(EXPECTED, rel=1e-15)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe of POSIX")
+@pytest.mark.parametrize("rows", [3, 200_000])
+def test_a_pipe_by_its_path_loses_no_rows(rows: int, tmp_path: Path) -> None:
+    text = lines(*(("0.25", number % 2) for number in range(rows)))
+    done = ce("/dev/stdin", "--no-header", "--label-col", "2", "--json", cwd=tmp_path, stdin=text.encode())
+    if done.code == 0:
+        assert done.json["counts"]["rows"] == rows
+    else:
+        assert (done.code, done.codes) == (2, ["unreadable_file"])
+
+
 @pytest.mark.parametrize("how", ["d", "d/part-*.csv"])
 def test_parts_of_one_data_set(how: str, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
@@ -197,11 +218,13 @@ def test_parts_of_one_data_set(how: str, tmp_path: Path) -> None:
 
 
 def test_quoted_cells(tmp_path: Path) -> None:
-    rows = [('line\nbreak, comma', 0.5, 'say "cat"'), ("  blank ", 0.25, "d\r\nog"), ("", 0.75, 'say "cat"')]
+    rows = [("line\nbreak, comma", 0.5, 'say "cat"'), ("  blank ", 0.25, "d\r\nog"), ("", 0.75, 'say "cat"')]
     cells = ['"' + name.replace('"', '""') + '"' for name, _, _ in rows]
     truth = ['"' + label.replace('"', '""') + '"' for _, _, label in rows]
     text = '"prob_say ""cat""","prob_d\r\nog",name,label\n'
-    text += "".join(f"{prob},{1 - prob},{cell},{label}\n" for (_, prob, _), cell, label in zip(rows, cells, truth, strict=True))
+    text += "".join(
+        f"{prob},{1 - prob},{cell},{label}\n" for (_, prob, _), cell, label in zip(rows, cells, truth, strict=True)
+    )
     write(tmp_path, p=text)
     report = ce("p.csv", "--json", cwd=tmp_path, expect=0).json
     assert report["classes"] == ['say "cat"', "d\r\nog"]
@@ -210,7 +233,7 @@ def test_quoted_cells(tmp_path: Path) -> None:
 
 def test_quoted_newlines_across_blocks(tmp_path: Path) -> None:
     filler = '"' + "a,\n" * 100 + '5"" disk"'
-    rows = [f'{number},{filler},0.{1 + number % 9},{number % 2}' for number in range(30_000)]
+    rows = [f"{number},{filler},0.{1 + number % 9},{number % 2}" for number in range(30_000)]
     write(tmp_path, p=lines("id,note,prob,label", *rows))
     probs = [(1 + number % 9) / 10 for number in range(30_000)]
     expected = math.fsum(-math.log(p if number % 2 else 1 - p) for number, p in enumerate(probs)) / 30_000
@@ -251,7 +274,9 @@ def test_null_spellings_and_leading_zeros_are_ordinary_names(tmp_path: Path) -> 
     assert {row["class"]: row["n"] for row in report["per_class"]} == dict.fromkeys(names, 1)
 
 
-@pytest.mark.parametrize("mark", ["\ufeffid,prob\n1,0.9\n".encode("utf-16-le"), "\ufeffid,prob\n1,0.9\n".encode("utf-16-be")])
+@pytest.mark.parametrize(
+    "mark", ["\ufeffid,prob\n1,0.9\n".encode("utf-16-le"), "\ufeffid,prob\n1,0.9\n".encode("utf-16-be")]
+)
 def test_utf16(mark: bytes, tmp_path: Path) -> None:
     write(tmp_path, p=mark, l=L)
     assert ce("p.csv", "-l", "l.csv", cwd=tmp_path, expect=2).codes == ["unreadable_file"]
@@ -285,7 +310,10 @@ def test_truncated_parquet(tmp_path: Path) -> None:
 
 
 def test_a_cell_of_a_million_characters(tmp_path: Path) -> None:
-    write(tmp_path, p=f"id,note,prob,label\n1,{'x' * 1_000_000},0.9,1\n2,\"{'y,' * 500_000}\",0.2,0\n{'z' * 1_000_000},,0.6,1\n")
+    write(
+        tmp_path,
+        p=f'id,note,prob,label\n1,{"x" * 1_000_000},0.9,1\n2,"{"y," * 500_000}",0.2,0\n{"z" * 1_000_000},,0.6,1\n',
+    )
     report = ce("p.csv", "--json", cwd=tmp_path, expect=0).json
     assert value(report) == pytest.approx(EXPECTED, rel=1e-15)
 
@@ -299,7 +327,9 @@ def test_two_thousand_columns(tmp_path: Path) -> None:
     rows = [[*map(repr, row.tolist()), names[truth]] for row, truth in zip(logits, label, strict=True)]
     write(tmp_path, p=lines([*(f"logit_{name}" for name in names), "label"], *rows))
     pq.write_table(
-        pa.table({**{f"logit_{name}": logits[:, at] for at, name in enumerate(names)}, "label": [names[at] for at in label]}),
+        pa.table(
+            {**{f"logit_{name}": logits[:, at] for at, name in enumerate(names)}, "label": [names[at] for at in label]}
+        ),
         tmp_path / "p.parquet",
     )
     report = ce("p.csv", "--json", cwd=tmp_path, expect=0).json
@@ -316,7 +346,9 @@ def test_a_csv_of_float64_gives_the_bits_of_the_parquet_file(tmp_path: Path) -> 
     pq.write_table(pa.table({"prob": prob, "label": label}), tmp_path / "p.parquet", row_group_size=100)
     runs = [("p.csv", "-j", "1"), ("p.csv", "-j", "3", "--chunk-rows", "11"), ("p.parquet", "--chunk-rows", "97")]
     first, *others = [ce(*run, "--json", cwd=tmp_path, expect=0).json for run in runs]
-    expected = math.fsum(-math.log(p) if y else -math.log1p(-p) for p, y in zip(prob.tolist(), label, strict=True)) / 3000
+    expected = (
+        math.fsum(-math.log(p) if y else -math.log1p(-p) for p, y in zip(prob.tolist(), label, strict=True)) / 3000
+    )
     assert value(first) == pytest.approx(expected, rel=1e-15)
     assert all(other["metrics"] == first["metrics"] for other in others)
     assert all(other["quantiles"] == first["quantiles"] for other in others)

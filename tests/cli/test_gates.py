@@ -52,9 +52,17 @@ PASSING, FAILING = "cross_entropy < 0.9", "kl_divergence < 9"
 
 @pytest.mark.parametrize(
     ("gate", "code", "form"),
-    [(PASSING, 0, ()), (FAILING, 1, ()), (PASSING, 0, ("--json",)), (FAILING, 1, ("-q",)), (FAILING, 1, ("--per-sample", "-"))],
+    [
+        (PASSING, 0, ()),
+        (FAILING, 1, ()),
+        (PASSING, 0, ("--json",)),
+        (FAILING, 1, ("-q",)),
+        (FAILING, 1, ("--per-sample", "-")),
+    ],
 )
-def test_the_exit_code_is_the_verdict_in_every_form(gate: str, code: int, form: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_exit_code_is_the_verdict_in_every_form(
+    gate: str, code: int, form: tuple[str, ...], tmp_path: Path
+) -> None:
     write(tmp_path, p=P, l=L)
     done = ce("p.csv", "-l", "l.csv", *form, "--gate", gate, cwd=tmp_path, expect=code)
     if form == ("--json",):
@@ -68,7 +76,14 @@ def test_the_exit_code_is_the_verdict_in_every_form(gate: str, code: int, form: 
 
 def test_an_infinite_loss_fails_an_upper_bound(tmp_path: Path) -> None:
     write(tmp_path, p="prob,label\n0,1\n.5,0\n")
-    options = ("--gate", "cross_entropy < 1e300", "--gate", "cross_entropy.upper < 1e300", "--gate", "cross_entropy > 1")
+    options = (
+        "--gate",
+        "cross_entropy < 1e300",
+        "--gate",
+        "cross_entropy.upper < 1e300",
+        "--gate",
+        "cross_entropy > 1",
+    )
     report = ce("p.csv", "--json", *options, cwd=tmp_path, expect=1).json
     assert [gate["passed"] for gate in report["gates"]] == [False, False, True]
     assert report["gates"][0]["observed"] == "inf"
@@ -76,7 +91,16 @@ def test_an_infinite_loss_fails_an_upper_bound(tmp_path: Path) -> None:
 
 
 def test_bad_gates_stop_before_anything_is_read(tmp_path: Path) -> None:
-    bad = ["", "cross_entropy", "accuracy <", "skill ~ 1", "loss < 1", "brier < nan", "1 < cross_entropy < 2", "ece.median < 1"]
+    bad = [
+        "",
+        "cross_entropy",
+        "accuracy <",
+        "skill ~ 1",
+        "loss < 1",
+        "brier < nan",
+        "1 < cross_entropy < 2",
+        "ece.median < 1",
+    ]
     options = [part for gate in ("cross_entropy < 1", *bad) for part in ("--gate", gate)]
     errors = ce("absent.csv", "--json", *options, cwd=tmp_path, expect=2).json["errors"]
     assert [error["code"] for error in errors] == ["bad_gate"] * len(bad)

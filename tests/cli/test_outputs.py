@@ -48,7 +48,9 @@ def test_json_has_every_digit(folder: Path) -> None:
     report = done.json
     assert done.err == ""
     assert value(report) == pytest.approx(MEAN, rel=1e-15)
-    assert report["signature"].startswith("ce|task:multiclass|input:probs|k:3|n:4|base:e|eps:none|rows:strict|align:id|w:none|v:")
+    assert report["signature"].startswith(
+        "ce|task:multiclass|input:probs|k:3|n:4|base:e|eps:none|rows:strict|align:id|w:none|v:"
+    )
     assert report["classes"] == ["cat", "dog", "eel"]
     assert report["inputs"] == {"predictions": {"path": "p.csv", "rows": 4}, "labels": {"path": "l.csv", "rows": 4}}
     assert report["counts"]["rows"] == report["counts"]["scored"] == 4
@@ -72,7 +74,10 @@ def test_infinities_in_json_and_alone(tmp_path: Path) -> None:
     assert ce("p.csv", "-q", cwd=tmp_path, expect=0).out == "inf\n"
 
 
-SAMPLE_P = "id,prob_a,prob_b,prob_c,w\nr1,.2,.3,.5,1\nr2,1,0,0,0\nr3,.2,.3,x,1\nr4,.1,.2,.7,2.5\nr5,.3,.3,.4,1\nr6,.5,.25,.25,1\nr7,1e-20,.5,.5,1\n"
+SAMPLE_P = (
+    "id,prob_a,prob_b,prob_c,w\nr1,.2,.3,.5,1\nr2,1,0,0,0\nr3,.2,.3,x,1\nr4,.1,.2,.7,2.5\n"
+    "r5,.3,.3,.4,1\nr6,.5,.25,.25,1\nr7,1e-20,.5,.5,1\n"
+)
 SAMPLE_L = "id,label\nr6,a\nr5,skip\nr4,c\nr3,a\nr2,b\nr1,b\nr7,a\n"
 OPTIONS = ("--weight-col", "w", "--on-invalid", "drop", "--ignore-label", "skip")
 
@@ -100,6 +105,12 @@ def test_losses_of_every_row(tmp_path: Path) -> None:
     assert list(columns) == list(rows[0])
     assert columns["loss"] == [float(row["loss"]) if row["loss"] else None for row in rows]
     assert columns["predicted"] == [row["predicted"] or None for row in rows]
+
+
+def test_an_id_called_like_a_column_of_the_file_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, p="loss,x\nL1,.9\n", l="loss,y\nL1,1\n")
+    done = ce("p.csv", "-l", "l.csv", "--pred-cols", "x", "--per-sample", "-", cwd=tmp_path)
+    assert done.code == 2 or "L1" in done.out
 
 
 def test_rows_are_numbered_where_there_is_no_id(tmp_path: Path) -> None:

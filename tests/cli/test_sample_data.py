@@ -45,14 +45,21 @@ PAIRS = [
 
 
 def read(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    # Python's float() reads every decimal to the nearest double.
+    frame = pd.read_csv(path, dtype=str)
+    numeric = [name for name in frame if name == "weight" or name.startswith(("prob_", "logit_"))]
+    return frame.assign(**{name: frame[name].map(float) for name in numeric})
 
 
 def joined(pair: Pair) -> pd.DataFrame:
     predictions = read(DATA / pair.predictions)
     if pair.labels is None:
         return predictions
-    return predictions.merge(read(DATA / pair.labels), on="id", how="left", validate="one_to_one")
+    labels = read(DATA / pair.labels)
+    keyed = [frame.assign(id=frame["id"].astype(str)) for frame in (predictions, labels)]
+    return keyed[0].merge(keyed[1], on="id", how="left", validate="one_to_one")
 
 
 def loss(row: np.ndarray, truth: int, prefix: str) -> mpmath.mpf:
@@ -86,7 +93,9 @@ def test_pair(pair: Pair) -> None:
     elif pair.prefix == "prob_":
         # scikit-learn divides by the sums of the rows, which differ from 1 in the last digits.
         assert value(report) == pytest.approx(log_loss(truth, scores / scores.sum(axis=1, keepdims=True)), rel=1e-6)
-    accuracy = np.mean(scores.argmax(axis=1) == truth) if pair.task != "binary" else np.mean((scores[:, 1] > 0.5) == truth)
+    accuracy = (
+        np.mean(scores.argmax(axis=1) == truth) if pair.task != "binary" else np.mean((scores[:, 1] > 0.5) == truth)
+    )
     assert value(report, "accuracy") == pytest.approx(float(accuracy), rel=1e-15)
 
 
