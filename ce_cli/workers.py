@@ -58,7 +58,8 @@ class Workers:
             yield from items
             return
         end = object()
-        coming = self.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = self.submit(next, items, end)
-            yield item
+        with ThreadPoolExecutor(1, thread_name_prefix="ce-eval-read") as reader:
+            coming = reader.submit(next, items, end)
+            while (item := coming.result()) is not end:
+                coming = reader.submit(next, items, end)
+                yield item  # type: ignore[misc]

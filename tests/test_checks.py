@@ -72,7 +72,10 @@ def test_every_fault_is_kept_once_where_they_are_asked_for(one, other):
     _, checks = faults_of({"missing_label": one, "nan_prediction": other}, range(30), keep=True)
     expected = [
         FaultRow(at + 1, "column", str(at), code, f"{code} in {at}")
-        for code, bad in (("missing_label", one), ("nan_prediction", [b and not a for a, b in zip(one, other, strict=True)]))
+        for code, bad in (
+            ("missing_label", one),
+            ("nan_prediction", [b and not a for a, b in zip(one, other, strict=True)]),
+        )
         for at in range(30)
         if bad[at]
     ]

@@ -128,10 +128,7 @@ def _open_one(path: str, source: Source, format_: str, delimiter: str | None, *,
 
 
 def _format_of(path: str, source: Source) -> str:
-    stream = source.open() if path != "-" else None
-    head = stream.read(6) if stream is not None else _first_bytes(source)
-    if stream is not None:
-        stream.close()
+    head = source.head()
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith((b"ARROW1", b"\x93NUMPY", b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff")):
@@ -143,9 +140,3 @@ def _format_of(path: str, source: Source) -> str:
         )
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     return "tsv" if ".tsv" in suffixes or ".tab" in suffixes else "csv"
-
-
-def _first_bytes(source: Source) -> bytes:
-    from ce_cli.readers.streams import SpooledSource
-
-    return source.seekable().read(6) if isinstance(source, SpooledSource) else b""

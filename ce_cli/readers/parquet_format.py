@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ce_cli.workers import Workers
 
 _BATCH_ROWS = 1 << 16
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES = 4 << 20
+_READ_BYTES = 1 << 20  # at a time: otherwise the whole column of a row group is held
 
 
 class ParquetData:
@@ -80,7 +81,12 @@ class ParquetData:
 
     def _open(self, categories: object) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(self._source.seekable(), read_dictionary=list(categories), pre_buffer=False)  # type: ignore[call-overload]
+            return pq.ParquetFile(
+                str(self._source.local()),
+                read_dictionary=list(categories),  # type: ignore[call-overload]
+                pre_buffer=False,
+                buffer_size=_READ_BYTES,
+            )
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 

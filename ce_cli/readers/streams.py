@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 from ce_cli.errors import fail
 
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zstd"))
+_MAGIC_BYTES = 6
 BINARY_MAGIC = (b"PAR1", b"ARRO")
 _COPY_BYTES = 1 << 20
 HEAD_BYTES = 1 << 18
@@ -111,15 +112,20 @@ class FileSource:
         """Return its bytes from the start."""
         return ByteStream(self.path.open("rb"))
 
-    def seekable(self) -> BinaryIO:
-        """Return it as a plain file, for formats that jump."""
-        return self.path.open("rb")
+    def head(self) -> bytes:
+        """Return its first bytes as they are."""
+        with self.path.open("rb") as file:
+            return file.read(_MAGIC_BYTES)
+
+    def local(self) -> Path:
+        """Return where it lies, for formats that jump in it."""
+        return self.path
 
 
 class PipeSource:
     """Plain text from a pipe: its head is looked at first and then read again with the rest."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: io.BufferedReader) -> None:
         self._raw = raw
         self._head: bytes | None = None
         self.size: int | None = None
@@ -131,7 +137,11 @@ class PipeSource:
             return ByteStream(_in_memory(self._head))
         return ByteStream(self._raw, self._head)
 
-    def seekable(self) -> BinaryIO:
+    def head(self) -> bytes:
+        """Return its first bytes, which are text."""
+        return self._raw.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]
+
+    def local(self) -> Path:
         """Not to be had from a pipe."""
         raise AssertionError("what jumps in a file must be spooled")
 
@@ -148,11 +158,16 @@ class SpooledSource:
 
     def open(self) -> ByteStream:
         """Return its bytes from the start."""
-        return ByteStream(self.seekable())
+        return ByteStream(self.local().open("rb"))
 
-    def seekable(self) -> BinaryIO:
-        """Return it as a plain file with a position of its own."""
-        return Path(self._file.name).open("rb")
+    def head(self) -> bytes:
+        """Return its first bytes as they are."""
+        with self.local().open("rb") as file:
+            return file.read(_MAGIC_BYTES)
+
+    def local(self) -> Path:
+        """Return where the copy lies."""
+        return Path(self._file.name)
 
 
 Source = FileSource | PipeSource | SpooledSource

@@ -398,12 +398,8 @@ def test_every_invalid_row_is_listed(tmp_path: Path, mode: str, order: str) -> N
         assert counts["invalid"] == counts["dropped"] == len(expected)
         assert counts["scored"] == MANY - len(expected)
         assert counts["rows"] == MANY
-        told = {
-            issue["message"].split(": ")[1]: issue for issue in done.json["issues"] if issue["code"] == "invalid_rows"
-        }
-        assert {code: issue["count"] for code, issue in told.items()} == {
-            code: len(rows) for code, rows in found.items()
-        }
+        told = [issue["count"] for issue in done.json["issues"] if issue["code"] == "invalid_rows"]
+        assert sorted(told) == sorted(map(len, found.values()))
 
 
 def test_dropping_all_rows_leaves_nothing_to_score(tmp_path: Path) -> None:

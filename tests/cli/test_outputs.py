@@ -184,15 +184,21 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def begun(folder: Path) -> bool:
+    """Tell whether the first losses have been written beside their place."""
+    return any(file.stat().st_size for file in folder.glob(".s.csv.*.part"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_killed_run_leaves_nothing(number: signal.Signals, big: Path) -> None:
+def test_a_killed_run_leaves_nothing(number: signal.Signals, big: Path, tmp_path: Path) -> None:
+    (tmp_path / "big.csv").hardlink_to(big / "big.csv")
     arguments = [*COMMAND, "big.csv", "--per-sample", "s.csv", "--errors", "e.csv", "-j", "2"]
     with subprocess.Popen(
-        arguments, cwd=big, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        arguments, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         deadline = time.monotonic() + 20
-        while not list(big.glob(".s.csv.*.part")) and time.monotonic() < deadline and process.poll() is None:
+        while not begun(tmp_path) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
         assert process.poll() is None, "the input is too small for this test"
         process.send_signal(number)
@@ -200,7 +206,26 @@ def test_a_killed_run_leaves_nothing(number: signal.Signals, big: Path) -> None:
     assert process.returncode == (130 if number == signal.SIGINT else 143)
     assert "Traceback" not in err
     assert out == ""
-    assert [path.name for path in big.iterdir()] == ["big.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["big.csv"]
+
+
+INTERRUPTED = """
+import sys
+import ce_cli.render.rows
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+ce_cli.render.rows.ErrorsFile.__init__ = interrupted
+from ce_cli.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_while_the_files_are_opened_leaves_nothing(folder: Path) -> None:
+    arguments = ("p.csv", "-l", "l.csv", "--per-sample", "s.csv", "--errors", "e.csv")
+    ce(*arguments, cwd=folder, command=(sys.executable, "-c", INTERRUPTED), expect=130)
+    assert sorted(path.name for path in folder.iterdir()) == ["l.csv", "p.csv"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")

@@ -38,14 +38,18 @@ def relative(got: float, expected: mpmath.mpf) -> float:
     return 0.0 if error <= exact(5e-324) * 4 else float(error / expected) if expected else math.inf
 
 
-def assert_within(got: Iterable[float], expected: Iterable[mpmath.mpf], inputs: Sequence[object], most: float = MOST_ULPS):
+def assert_within(
+    got: Iterable[float], expected: Iterable[mpmath.mpf], inputs: Sequence[object], most: float = MOST_ULPS
+):
     """Hold every value against its exact one."""
     for value, wanted, given in zip(got, expected, inputs, strict=True):
         distance = ulps(float(value), wanted)
         assert distance <= most, f"{given!r}: {float(value)!r} is {distance} ulp from {mpmath.nstr(wanted, 25)}"
 
 
-def assert_relative(got: Iterable[float], expected: Iterable[mpmath.mpf], inputs: Sequence[object], most: float = 1e-15):
+def assert_relative(
+    got: Iterable[float], expected: Iterable[mpmath.mpf], inputs: Sequence[object], most: float = 1e-15
+):
     """Hold every probability or square against its exact one."""
     for value, wanted, given in zip(got, expected, inputs, strict=True):
         error = relative(float(value), wanted)

@@ -203,9 +203,7 @@ def test_rows_stand_alone(kernel, dtype):
 
 @pytest.mark.parametrize("base", [2.0, 10.0])
 def test_rows_of_scaled_logprobs_stand_alone(base):
-    assert_rows_stand_alone(
-        lambda values: binary.from_logprobs(values, base), sample(binary.from_logprobs, np.float64)
-    )
+    assert_rows_stand_alone(lambda values: binary.from_logprobs(values, base), sample(binary.from_logprobs, np.float64))
 
 
 def test_strided_sources_give_the_same_bits():

@@ -272,9 +272,7 @@ def test_column_major_sources_give_the_same_bits(k):
     expected = multiclass.from_logits(scores, label)
     for source in (np.asfortranarray(scores), wider[:, ::2]):
         assert not source.flags.c_contiguous
-        for got, wanted in zip(
-            multiclass.from_logits(np.ascontiguousarray(source), label), expected, strict=True
-        ):
+        for got, wanted in zip(multiclass.from_logits(np.ascontiguousarray(source), label), expected, strict=True):
             assert got.tobytes() == wanted.tobytes()
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import math
 
@@ -90,7 +90,7 @@ def test_decimals_and_empty_columns():
         (pa.array([True, False]), ["true", "false"]),
         (pa.array(["01", "", None, "NA"]), ["01", "", None, "NA"]),
         (pa.array(["x"], pa.large_string()), ["x"]),
-        (pa.array([datetime.date(2024, 2, 29)]), ["2024-02-29"]),
+        (pa.array([dt.date(2024, 2, 29)]), ["2024-02-29"]),
         (pa.array(["b", "a"]).dictionary_encode(), ["b", "a"]),
         (pa.nulls(2), [None, None]),
     ],

@@ -96,9 +96,7 @@ def test_duplicates_in_the_predictions(ids, cuts, as_text, drop):
     assert repr(str(ids[again[0]])) in problem.message
 
 
-@given(
-    st.lists(st.integers(0, 6), min_size=1, max_size=20).filter(lambda ids: len(set(ids)) < len(ids)), cuts_of(20)
-)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=20).filter(lambda ids: len(set(ids)) < len(ids)), cuts_of(20))
 def test_duplicates_in_the_labels(ids, cuts):
     predictions = Chunked("p", {"id": sorted(set(ids)), "prob": [0.5] * len(set(ids))})
     labels = Chunked("y", {"id": ids, "label": ["0"] * len(ids)}, cuts)

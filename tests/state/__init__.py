@@ -20,7 +20,10 @@ sizes = st.one_of(
 )
 finite = st.builds(math.copysign, sizes, st.sampled_from([1.0, -1.0]))
 weights = st.one_of(
-    st.floats(0.01, 10), st.builds(math.ldexp, st.floats(1.0, 2.0), st.integers(-990, 990)), st.just(1e-300), st.just(1e300)
+    st.floats(0.01, 10),
+    st.builds(math.ldexp, st.floats(1.0, 2.0), st.integers(-990, 990)),
+    st.just(1e-300),
+    st.just(1e300),
 )
 
 

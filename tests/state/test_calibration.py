@@ -85,7 +85,9 @@ def test_against_the_definitions_with_weights(rows):
 @pytest.mark.parametrize("bins", [1, 2, 3, 7, 10, 15, 49, 100])
 def test_edges_belong_to_the_bin_below(bins):
     edges = np.arange(bins + 1) / bins
-    prob = np.concatenate([edges, np.nextafter(edges[:-1], 1), np.nextafter(edges[1:], 0), (edges[1:] + edges[:-1]) / 2])
+    prob = np.concatenate(
+        [edges, np.nextafter(edges[:-1], 1), np.nextafter(edges[1:], 0), (edges[1:] + edges[:-1]) / 2]
+    )
     # Outcomes without a pattern, so that a row in the wrong bin changes the result.
     outcome = np.random.default_rng(bins).integers(0, 2, len(prob)).astype(float)
     weight = np.random.default_rng(bins + 1).uniform(0.5, 2, len(prob))

@@ -7,6 +7,7 @@ import pickle
 import random
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -266,7 +267,7 @@ def test_the_law(law, weighted, seed, cuts, shuffle, pickled):
     whole = law.result(state_of(law, rows, slice(None), weighted=weighted))
     edges = [0, *sorted(cuts), 64]
     assigned = np.random.default_rng(shuffle).permutation(64)
-    parts = [np.sort(assigned[start:stop]) for start, stop in zip(edges, edges[1:], strict=False)]
+    parts = [np.sort(assigned[start:stop]) for start, stop in pairwise(edges)]
     states = [state_of(law, rows, part, weighted=weighted) for part in parts] + [law.make()]
     order.shuffle(states)
     while len(states) > 1:
@@ -315,7 +316,13 @@ def test_what_was_merged_does_not_follow_the_other(law):
 
 @pytest.mark.parametrize(
     "change",
-    [{"eps": 1e-7}, {"classes": ("a", "c", "b")}, {"scale": Scale.PERCENT}, {"ece_bins": 10}, {"score_dtype": "float32"}],
+    [
+        {"eps": 1e-7},
+        {"classes": ("a", "c", "b")},
+        {"scale": Scale.PERCENT},
+        {"ece_bins": 10},
+        {"score_dtype": "float32"},
+    ],
 )
 def test_states_of_other_plans_are_refused(change):
     with pytest.raises(ValueError, match="different plans"):
