@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from ce_cli.engine import Job, run
 from ce_cli.errors import fail
 from ce_cli.gates import judge, parse_gates
-from ce_cli.outputs import check_writable
+from ce_cli.outputs import check_outputs
 from ce_cli.plan import INPUTS, Options
-from ce_cli.readers.files import open_data
+from ce_cli.readers.files import open_named
 from ce_cli.readers.memory import TableData, table_of
 from ce_cli.setup import prepare
 from ce_cli.summary import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ce_cli.engine import Watcher
     from ce_cli.gates import Gate
@@ -52,8 +52,8 @@ def evaluate(
     mine = _opened(predictions, chosen, "predictions", twice=labels is not None)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
     paths = [None if path is None else os.fspath(path) for path in (per_sample, errors)]
-    check_writable(paths[0], "--per-sample", (".csv", ".parquet"))
-    check_writable(paths[1], "--errors", (".csv",))
+    inputs = [os.fspath(data) for data in (predictions, labels) if isinstance(data, (str, os.PathLike))]
+    check_outputs(paths[0], paths[1], inputs)
     return evaluate_data(mine, other, chosen, parsed, per_sample=paths[0], errors=paths[1])
 
 
@@ -76,17 +76,15 @@ def evaluate_data(
     return report.with_gates(tuple(judge(gate, report) for gate in gates))
 
 
-def _sinks(context: Context, per_sample: str | None, errors: str | None) -> list[PerSampleFile | ErrorsFile]:
+def _sinks(context: Context, per_sample: str | None, errors: str | None) -> Iterator[PerSampleFile | ErrorsFile]:
     if per_sample is None and errors is None:
-        return []
+        return
     from ce_cli.render.rows import ErrorsFile, PerSampleFile
 
-    made: list[PerSampleFile | ErrorsFile] = []
     if per_sample is not None:
-        made.append(PerSampleFile(per_sample, context))
+        yield PerSampleFile(per_sample, context)
     if errors is not None:
-        made.append(ErrorsFile(errors, context))
-    return made
+        yield ErrorsFile(errors, context)
 
 
 def options_from(values: dict[str, Any]) -> Options:
@@ -106,9 +104,7 @@ def options_from(values: dict[str, Any]) -> Options:
 
 def _opened(data: Any, options: Options, role: str, *, twice: bool) -> DataSet:
     if isinstance(data, (str, os.PathLike)):
-        return open_data(
-            os.fspath(data), format_=options.format, delimiter=options.delimiter, header=options.header, twice=twice
-        )
+        return open_named(os.fspath(data), options, twice=twice)
     column = "label"
     if role == "predictions":
         scale = options.input if options.input in INPUTS else "probs"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.errors import Problem
+from ce_cli.errors import CODES, Problem
 from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
@@ -76,8 +76,11 @@ class Faults:
             self.widen(other.low, other.high)
 
     def problems(self) -> list[Problem]:
-        """Return one problem for each code."""
-        return [self._problem(code, kind) for code, kind in self.kinds.items()]
+        """Return one problem for each code, in the order of the codes."""
+        return sorted(
+            (self._problem(code, kind) for code, kind in self.kinds.items()),
+            key=lambda problem: CODES.index(problem.code),
+        )
 
     def _problem(self, code: str, kind: _Kind) -> Problem:
         first = kind.first or Fault(None, "", "")

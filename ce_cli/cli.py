@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ce_cli._version import __version__
-from ce_cli.config import load_config
+from ce_cli.config import Setting, load_config
 from ce_cli.errors import CeError, ExitCode, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ce_cli.readers.base import DataSet
     from ce_cli.report import Report
+
+
+SECTIONS = ("Input", "Scoring", "Statistics", "Output", "Gates", "Work")
 
 
 class Line(click.ParamType[str]):
@@ -59,9 +61,9 @@ class SectionedCommand(click.Command):
             record = param.get_help_record(ctx)
             if record is not None:
                 sections.setdefault(section_of(param), []).append(record)
-        for title, records in sections.items():
+        for title in SECTIONS:
             with formatter.section(title):
-                formatter.write_dl(records, col_max=26)
+                formatter.write_dl(sections[title], col_max=26)
 
 
 class SectionedOption(click.Option):
@@ -91,7 +93,23 @@ _output, _gates, _work = option("Output"), option("Gates"), option("Work")
 
 
 def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
-    ctx.default_map = load_config(value, {param.name for param in ctx.command.params if param.name})
+    settings = {
+        param.name: Setting(
+            several=bool(getattr(param, "multiple", False)),
+            takes_list=isinstance(param.type, Names),
+            negatable=bool(param.secondary_opts),
+        )
+        for param in ctx.command.params
+        if param.name is not None
+    }
+    ctx.default_map = load_config(value, settings)
+    return value
+
+
+def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """Remember how errors are to be shown, also those in the options that come later."""
+    if isinstance(ctx.obj, dict) and param.name is not None:
+        ctx.obj[param.name] = value
     return value
 
 
@@ -103,6 +121,14 @@ def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> st
     "option is at fault, 70 a defect of ce-eval, 130 interrupted.",
 )
 @click.argument("predictions", nargs=-1, metavar="PREDICTIONS")
+@_work(
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_configured,
+    help="Options from a TOML file instead of ce-eval.toml or pyproject.toml.",
+)
 @_input("-l", "--labels", metavar="FILE", help="File with the labels; without it they are a column of PREDICTIONS.")
 @_input("-t", "--task", type=click.Choice(["auto", "binary", "multiclass"]), default="auto", help="What is predicted.")
 @_input(
@@ -119,7 +145,7 @@ def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> st
     help="Format of the files; compression (gz, bz2, zst) is recognised.",
 )
 @_input("--delimiter", metavar="C", help="Character between the cells of text files.")
-@_input("--header/--no-header", default=True, help="Whether text files have a header; else the columns are 1, 2, ….")
+@_input("--no-header", is_flag=True, help="Text files have no header; their columns are called 1, 2, ….")
 @_input("--label-col", metavar="NAME", help="Column of the label.")
 @_input("--pred-cols", type=Names(), metavar="A,B,…", help="Score columns, names or patterns (prob_*), in class order.")
 @_input("--id-col", multiple=True, type=Line("NAME"), help="Key column that both files have (repeatable).")
@@ -178,23 +204,15 @@ def _configured(ctx: click.Context, _: click.Parameter, value: str | None) -> st
 @_statistics("--confidence", type=float, default=0.95, metavar="P", help="Level of the intervals.  [default: 0.95]")
 @_statistics("--ece-bins", type=int, default=15, metavar="N", help="Bins of the calibration error.  [default: 15]")
 @_statistics("--top", type=int, default=5, metavar="K", help="How many of the worst rows to show.  [default: 5]")
-@_output("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@_output("--json", is_flag=True, is_eager=True, callback=_noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")
 @_output("--per-sample", metavar="FILE|-", help="Write the loss of every row (.csv or .parquet; - for CSV on stdout).")
 @_output("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
 @_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
-@_gates(
-    "--config",
-    metavar="FILE",
-    is_eager=True,
-    expose_value=False,
-    callback=_configured,
-    help="Options from a TOML file instead of ce-eval.toml or pyproject.toml.",
-)
 @_work("-j", "--jobs", type=int, metavar="N", help="Threads; no number changes with it.  [default: all processors]")
 @_work("--chunk-rows", type=int, metavar="N", help="Most rows in one piece of work; no number changes with it.")
-@_work("--debug", is_flag=True, help="Show the traceback of a defect.")
+@_work("--debug", is_flag=True, is_eager=True, callback=_noted, help="Show the traceback of a defect.")
 @click.version_option(__version__, prog_name="ce-eval", message="%(prog)s %(version)s")
 def command(**values: Any) -> int:
     r"""Tell how good predicted probabilities are.
@@ -215,21 +233,25 @@ def command(**values: Any) -> int:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code."""
     _leave_on_terminate()
-    as_json = "--json" in arguments
-    debug = "--debug" in arguments
+    # What the options say of errors, as far as they were read: a fault may lie in the options themselves.
+    display = {"json": "--json" in arguments, "debug": "--debug" in arguments}
     try:
-        return int(command.main(list(arguments), prog_name="ce-eval", standalone_mode=False) or 0)
+        # Not command.main(), which would turn a closed pipe into exit code 1: that of a failed gate.
+        with command.make_context("ce-eval", list(arguments), obj=display) as context:
+            return int(command.invoke(context) or 0)
+    except click.exceptions.Exit as exit_:
+        return int(exit_.exit_code)
     except CeError as error:
-        return _guarded(partial(_show_error, error, as_json=as_json), ExitCode.ERROR)
+        return _guarded(partial(_show_error, error, as_json=display["json"]), ExitCode.ERROR)
     except click.UsageError as error:
         told = fail("bad_option", error.format_message(), hint="ce-eval --help lists the options")
-        return _guarded(partial(_show_error, told, as_json=as_json), ExitCode.ERROR)
+        return _guarded(partial(_show_error, told, as_json=display["json"]), ExitCode.ERROR)
     except BrokenPipeError:
         return _guarded(_forget_stdout, ExitCode.OK)
     except (KeyboardInterrupt, click.Abort):
         return int(ExitCode.INTERRUPTED)
     except Exception as error:  # a defect: one line, not a screen of internals
-        if debug:
+        if display["debug"]:
             raise
         from ce_cli.render.errors import render_defect
 
@@ -248,16 +270,17 @@ def evaluate_command(values: dict[str, Any]) -> int:
     _check_outputs(values, path, labels_path)
     gates = parse_gates(values["gate"])
     options = Options.from_mapping(
-        {**values, "pred_cols": values["pred_cols"] or (), "classes": values["classes"] or ()}
+        {
+            **values,
+            "header": not values["no_header"],
+            "pred_cols": values["pred_cols"] or (),
+            "classes": values["classes"] or (),
+        }
     )
 
-    from ce_cli.readers.files import open_data
+    from ce_cli.readers.files import open_both
 
-    def opened(name: str, *, twice: bool) -> DataSet:
-        return open_data(name, format_=options.format, delimiter=options.delimiter, header=options.header, twice=twice)
-
-    predictions = opened(path, twice=labels_path is not None)
-    labels = None if labels_path is None else opened(labels_path, twice=True)
+    predictions, labels = open_both(path, labels_path, options)
     with _progress(values, predictions, labels) as progress:
         report = evaluate_data(
             predictions,
@@ -269,6 +292,8 @@ def evaluate_command(values: dict[str, Any]) -> int:
             watcher=progress,
         )
     code = ExitCode.OK if report.passed else ExitCode.GATE_FAILED
+    if values["quiet"]:
+        _show_failed_gates(report)
     return _guarded(partial(_show_report, report, values), code)
 
 
@@ -287,17 +312,16 @@ def _one_path(paths: tuple[str, ...]) -> str:
 def _check_outputs(values: dict[str, Any], path: str, labels_path: str | None) -> None:
     if path == "-" and labels_path == "-":
         raise fail("bad_option", "predictions and labels cannot both come from standard input")
-    if values["as_json"] and values["quiet"]:
+    if values["json"] and values["quiet"]:
         raise fail("bad_option", "--json and --quiet exclude each other")
-    if values["per_sample"] == "-" and (values["as_json"] or values["quiet"]):
+    if values["per_sample"] == "-" and (values["json"] or values["quiet"]):
         raise fail(
             "bad_option", "--per-sample - and the report cannot share standard output", hint="name a file instead"
         )
     if values["per_sample"] is not None or values["errors"] is not None:
-        from ce_cli.outputs import check_writable
+        from ce_cli.outputs import check_outputs
 
-        check_writable(values["per_sample"], "--per-sample", (".csv", ".parquet"), stream=True)
-        check_writable(values["errors"], "--errors", (".csv",))
+        check_outputs(values["per_sample"], values["errors"], (path, labels_path), stream=True)
 
 
 def _progress(values: dict[str, Any], predictions: Any, labels: Any) -> Any:
@@ -314,7 +338,7 @@ def _progress(values: dict[str, Any], predictions: Any, labels: Any) -> Any:
 
 
 def _show_report(report: Report, values: dict[str, Any]) -> None:
-    if values["as_json"]:
+    if values["json"]:
         _print(report.to_json(indent=2), sys.stdout)
     elif values["quiet"]:
         _print(repr(report.cross_entropy.value), sys.stdout)
@@ -323,6 +347,15 @@ def _show_report(report: Report, values: dict[str, Any]) -> None:
 
         stream = sys.stderr if values["per_sample"] == "-" else sys.stdout
         _print(render_table(report, width=_width(stream), color=_colored(values["color"], stream)), stream)
+
+
+def _show_failed_gates(report: Report) -> None:
+    from ce_cli.render.text import safe
+
+    for gate in report.gates:
+        if not gate.passed:
+            why = gate.reason or f"observed {gate.observed!r}"
+            _print(f"ce-eval: gate failed: {safe(gate.expression)}: {safe(why)}", sys.stderr)
 
 
 def _width(stream: Any) -> int:

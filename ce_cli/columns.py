@@ -21,6 +21,7 @@ ID_NAMES = ("id", "key", "uid", "row_id", "sample_id", "index")
 WEIGHT_NAMES = ("weight", "sample_weight")
 STRONG_SCORES = ("prob", "y_prob", "proba", "probability", "logit", "logprob")
 WEAK_SCORES = ("p", "score", "prediction", "pred", "y_pred")
+HARD_PREDICTIONS = WEAK_SCORES[2:]
 PREFIXES = {"prob_": "probs", "p_": "probs", "proba_": "probs", "logit_": "logits", "logprob_": "logprobs"}
 LIST_NAMES = {"logprob": "logprobs", "logit": "logits", "prob": "probs"}
 # Prefixes of label columns that stand for one class each.
@@ -121,6 +122,7 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -
         taken.add(label)
     label_cells = [cell for cell in label_table.columns[label].cells if cell is not None]
     scores = _scores(predictions, options, taken, label_cells, labels)
+    _check_roles(label, label_side, weight, weight_side, scores)
     ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, label, weight)
     if labels is None:
         alignment = "file"
@@ -128,6 +130,15 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -
     else:
         alignment = _alignment(options, ids)
     return Layout(scores, label, label_side, weight, weight_side, ids, alignment, label_ids)
+
+
+def _check_roles(label: str, label_side: Side, weight: str | None, weight_side: Side | None, scores: Scores) -> None:
+    if weight is not None and (weight, weight_side) == (label, label_side):
+        raise fail("bad_option", f"--weight-col names {weight!r}, which is the label")
+    if weight in scores.columns and weight_side == "predictions":
+        raise fail("bad_option", f"--weight-col names {weight!r}, which is a score")
+    if label in scores.columns and label_side == "predictions":
+        raise fail("bad_option", f"{label!r} is both the label and a score", hint="see --label-col and --pred-cols")
 
 
 def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) -> tuple[Side | None, str | None]:
@@ -214,9 +225,20 @@ def _ids(
         excluded = {*scores.columns, label, weight}
         shared = [name for name in predictions.columns if labels.find(name) is not None and name not in excluded]
         shared = [name for name in shared if not is_weight(name) and labels.find(name) != label]
-        named = [name for name in shared if not is_index(name)]
-        mine = () if predictions.headerless or labels.headerless else tuple(named or shared)
+        named = tuple(name for name in shared if not is_index(name))
+        if predictions.headerless or labels.headerless:
+            return (), ()
+        if not named:
+            return _shared_index(predictions, labels)
+        mine = named
     return mine, tuple(labels.require(name, "--id-col") for name in mine)
+
+
+def _shared_index(predictions: TableInfo, labels: TableInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the index columns of two data frames, which CSV and Parquet call differently; none unless each has one."""
+    mine = tuple(name for name in predictions.columns if is_index(name))
+    other = tuple(name for name in labels.columns if is_index(name))
+    return (mine, other) if len(mine) == len(other) == 1 else ((), ())
 
 
 def _scores(
@@ -234,6 +256,7 @@ def _scores(
         if found is not None:
             return found
     numeric = [name for name in free if table.columns[name].kind == "number" and name.lower() not in LABEL_NAMES]
+    numeric = [name for name in numeric if not _is_hard_prediction(table, name)] or numeric
     return _bare_scores(table, numeric, label_cells, options, separate=labels is not None)
 
 
@@ -310,11 +333,15 @@ def _weak_score(table: TableInfo, free: list[str], options: Options) -> Scores |
         if found is None:
             continue
         others = [column for column in numeric if column != found and column.lower() not in LABEL_NAMES]
-        hard = set(table.columns[found].numbers) <= {0.0, 1.0}
-        if hard and name in WEAK_SCORES[2:] and others:
+        if others and _is_hard_prediction(table, found):
             continue
         return Scores((found,), (), None)
     return None
+
+
+def _is_hard_prediction(table: TableInfo, name: str) -> bool:
+    """Tell whether a column holds predicted classes 0 and 1 and no probabilities, by its name and its numbers."""
+    return name.lower() in HARD_PREDICTIONS and set(table.columns[name].numbers) <= {0.0, 1.0}
 
 
 def _single_prefixed(table: TableInfo, free: list[str], options: Options) -> Scores | None:  # noqa: ARG001 - as its siblings
@@ -342,12 +369,12 @@ def _bare_scores(
         return Scores((numeric[0],), (), None)
     values = set(label_cells) | {cell.removesuffix(".0") for cell in label_cells}
     named = [name for name in numeric if name in values]
-    for columns in (named, numeric):
-        if len(columns) > 1 and _fits(table, columns, options):
-            return _class_columns(table, columns)
     odd = [name for name in numeric if name not in named and _leaves_scale(table, name, options)]
-    if (separate or len(named) > 1) and not odd and (named or table.headerless):
-        return _class_columns(table, numeric if separate else named)
+    for columns in (named, numeric):
+        if len(columns) > 1 and not odd and _fits(table, columns, options):
+            return _class_columns(table, columns)
+    if (separate or len(named) == len(numeric)) and not odd and (named or table.headerless):
+        return _class_columns(table, numeric)
     raise fail(
         "ambiguous_columns",
         f"several columns could be scores: {listed(numeric)}",

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ce_cli.errors import fail
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _OWN_FILE = Path("ce-eval.toml")
 _PROJECT_FILE = Path("pyproject.toml")
-# What an option is called in Python, where that is not its own name.
-_ALIASES = {"json": "as_json"}
+# Parameters that only a command line can have.
+NOT_IN_FILES = frozenset({"predictions", "config", "version", "help"})
 
 
-def load_config(path: str | None, known: set[str]) -> dict[str, Any]:
+class Setting(NamedTuple):
+    """What a file may say of an option: several values, a list as one value, the opposite as `no-NAME`."""
+
+    several: bool
+    takes_list: bool
+    negatable: bool
+
+
+def load_config(path: str | None, settings: Mapping[str, Setting]) -> dict[str, Any]:
     """Return the options that a file sets, by parameter name.
 
-    path: a TOML file; None looks for `ce-eval.toml` and then `pyproject.toml` in the working directory. Raises CeError:
-    no_such_file, unreadable_file, and bad_option for a key that is no option.
+    path: a TOML file; None looks for `ce-eval.toml` and then `pyproject.toml` in the working directory. settings: what
+    there is to set, by name. Raises CeError: no_such_file, unreadable_file, and bad_option for a key that is no option or a value that
+    is none.
     """
     if path is not None:
         if not Path(path).is_file():
@@ -29,17 +41,25 @@ def load_config(path: str | None, known: set[str]) -> dict[str, Any]:
         if found is None:
             return {}
         source = found
-    values = _parsed(source, optional=path is None)
-    options = {}
-    for key, value in values.items():
-        name = key.replace("-", "_")
-        name = _ALIASES.get(name, name)
-        if name not in known or name in ("predictions", "config"):
-            raise fail(
-                "bad_option", f"{key!r} is not an option", file=str(source), hint="ce-eval --help lists the options"
-            )
-        options[name] = value
-    return options
+    known = {name: setting for name, setting in settings.items() if name not in NOT_IN_FILES}
+    return dict(_option(source, key, value, known) for key, value in _parsed(source, optional=path is None).items())
+
+
+def _option(source: Path, key: str, value: Any, known: Mapping[str, Setting]) -> tuple[str, Any]:
+    name = key.replace("-", "_")
+    positive = name.removeprefix("no_")
+    if name not in known and positive in known and known[positive].negatable and isinstance(value, bool):
+        name, value = positive, not value
+    if name not in known:
+        raise fail("bad_option", f"{key!r} is not an option", file=str(source), hint="ce-eval --help lists the options")
+    setting = known[name]
+    lists = setting.several or setting.takes_list
+    if lists and isinstance(value, list) and all(isinstance(item, (str, int, float)) for item in value):
+        return name, [str(item) for item in value]
+    if isinstance(value, (str, int, float)):
+        return name, [str(value)] if setting.several else value
+    expected = "a list or a single value" if lists else "a single value"
+    raise fail("bad_option", f"{key!r} takes {expected}, but got {value!r}", file=str(source))
 
 
 def _parsed(path: Path, *, optional: bool) -> dict[str, Any]:
@@ -51,5 +71,8 @@ def _parsed(path: Path, *, optional: bool) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise fail("unreadable_file", f"this is not TOML: {error}", file=str(path)) from error
     if path.name == "pyproject.toml" or "tool" in table:
-        table = table.get("tool", {}).get("ce-eval", {})
+        tool = table.get("tool", {})
+        table = tool.get("ce-eval", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise fail("bad_option", "[tool.ce-eval] is to be a table", file=str(path))
     return table

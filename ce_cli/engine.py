@@ -11,9 +11,10 @@ import numpy as np
 from ce_cli.block import Block
 from ce_cli.checks import Faults
 from ce_cli.errors import CeError, Problem
+from ce_cli.labels import not_one_class
 from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file
 from ce_cli.readers.arrays import texts
-from ce_cli.setup import make_task, not_one_class
+from ce_cli.setup import make_task
 from ce_cli.state.evaluation import EvalState
 from ce_cli.tasks.base import slices
 from ce_cli.workers import Workers
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ce_cli.arrays import Ints
+    from ce_cli.arrays import Floats, Ints
     from ce_cli.block import Pair, Scored
     from ce_cli.checks import FaultRow
-    from ce_cli.plan import Options
+    from ce_cli.plan import EvalPlan, Options
     from ce_cli.readers.base import DataSet
     from ce_cli.tasks.base import Checked, Context, Task
 
@@ -171,7 +172,7 @@ def _fold(
 
 def _concluded(context: Context, state: EvalState, faults: Faults, counts: AlignmentCounts, *, drop: bool) -> Outcome:
     problems = faults.problems()
-    unexpected = not_one_class(context, {text: (tally.count, tally.first) for text, tally in state.others.items()})
+    unexpected = not_one_class(state.others, context.plan.classes[1], context.labels_path, context.layout.label)
     if unexpected is not None:
         raise CeError(unexpected, *problems)
     if problems and not drop:
@@ -219,9 +220,12 @@ class _Worker:
             checked = self._task.check(part, faults, keep=self._keep_faults)
             kept += checked.faults
             self._note(checked, part, state)
-            for block, counts in _by_weight(checked.block):
-                if not counts and not self._keep_rows:
-                    continue
+            for block, counts in _by_weight(checked.block, self._context.plan):
+                if not counts:
+                    rows = part.rows[block.at]
+                    state.tally("zero_weight", np.ones(len(rows), dtype=np.bool_), rows)
+                    if not self._keep_rows:
+                        continue
                 scored = self._task.score(block)
                 if counts:
                     rows = part.rows if block.at is None else part.rows[block.at]
@@ -238,8 +242,6 @@ class _Worker:
         rows = part.rows[at]
         if len(checked.ignored):
             state.tallies["ignored"].add(part.rows[checked.ignored])
-        if block.weight is not None:
-            state.tally("zero_weight", block.weight == 0, rows)
         state.tally("above_one", None if notes.above_one is None else notes.above_one[at], rows)
         state.tally("renormalized", None if notes.renormalized is None else notes.renormalized[at], rows)
         if notes.sum_error is not None:
@@ -272,14 +274,25 @@ class _Worker:
 _UNEVEN = 3.5e-4
 
 
-def _by_weight(block: Block) -> Iterator[tuple[Block, bool]]:
-    """Cut a block into the rows that count and those of weight 0."""
-    if block.weight is None or (counted := block.weight > 0).all():
+def _by_weight(block: Block, plan: EvalPlan) -> Iterator[tuple[Block, bool]]:
+    """Cut a block into the rows that count and those that weigh nothing, by themselves or by their class."""
+    counted = None if block.weight is None else block.weight > 0
+    if plan.class_weights is not None and not all(plan.class_weights) and not plan.smoothing:
+        of_class = _class_weight(block, plan.class_weights) > 0
+        counted = of_class if counted is None else counted & of_class
+    if counted is None or counted.all():
         yield block, True
         return
     for chosen, counts in ((counted, True), (~counted, False)):
         at = np.flatnonzero(chosen) if block.at is None else block.at[chosen]
-        yield Block(at, block.label[chosen], block.scores[chosen], block.weight[chosen], block.soft), counts
+        weight = None if block.weight is None else block.weight[chosen]
+        yield Block(at, block.label[chosen], block.scores[chosen], weight, block.soft), counts
+
+
+def _class_weight(block: Block, class_weights: tuple[float, ...]) -> Floats:
+    if block.soft:
+        return block.label * class_weights[1] + (1.0 - block.label) * class_weights[0]
+    return np.array(class_weights)[block.label.astype(np.int64)]
 
 
 def _cell(batch: pa.RecordBatch, name: str, row: int) -> str:

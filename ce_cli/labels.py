@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from ce_cli.errors import Problem
 from ce_cli.readers.arrays import nulls, numbers, plain, texts, view
+from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats, Ints
@@ -165,6 +169,28 @@ class LabelCodec:
             if len(self._known) < 1 << 16:
                 self._known[word] = value
         return value
+
+
+def not_one_class(others: Mapping[str, Tally], positive: str, path: str, column: str) -> Problem | None:
+    """Return the problem with labels of which more than one is not the positive class.
+
+    others: the rows of every other text; the text that comes first is the negative class.
+    """
+    if len(others) < 2:
+        return None
+    by_row = sorted(others, key=lambda text: others[text].first)
+    extra = Tally()
+    for text in by_row[1:]:
+        extra.merge(others[text])
+    return Problem(
+        "unknown_label",
+        f"{by_row[1]!r} is neither {positive!r} nor {by_row[0]!r}",
+        path,
+        column,
+        extra.first,
+        extra.count,
+        "a binary task has two labels; for more classes give each a score column",
+    )
 
 
 def without_zeros(text: str) -> str:

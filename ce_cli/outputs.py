@@ -7,9 +7,12 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ce_cli.errors import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def check_writable(path: str | None, option: str, suffixes: tuple[str, ...], *, stream: bool = False) -> None:
@@ -28,6 +31,27 @@ def check_writable(path: str | None, option: str, suffixes: tuple[str, ...], *, 
         )
     if not os.access(folder, os.W_OK):
         raise fail("unwritable_output", f"{option}: the folder {folder} cannot be written to", file=path)
+
+
+def check_outputs(
+    per_sample: str | None, errors: str | None, inputs: Iterable[str | None], *, stream: bool = False
+) -> None:
+    """Check the files that hold a line per row; none of them may be an input or another output."""
+    check_writable(per_sample, "--per-sample", (".csv", ".parquet"), stream=stream)
+    check_writable(errors, "--errors", (".csv",))
+    taken = {_resolved(path): path for path in inputs if path not in (None, "-")}
+    for path, option in ((per_sample, "--per-sample"), (errors, "--errors")):
+        if path in (None, "-"):
+            continue
+        if _resolved(path) in taken:
+            raise fail(
+                "bad_option", f"{option} would overwrite {path!r}, which is in use already", hint="name another file"
+            )
+        taken[_resolved(path)] = path
+
+
+def _resolved(path: str | None) -> Path:
+    return Path(path or "").resolve()
 
 
 class OutputFile:

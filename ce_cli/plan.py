@@ -100,8 +100,10 @@ class Options:
                 inside = False
             if not inside:
                 raise fail("bad_option", f"--eps takes auto or a number between 0 and 0.5, but got {self.eps!r}")
-        if self.delimiter is not None and len(self.delimiter) != 1:
-            raise fail("bad_option", f"--delimiter takes one character, but got {self.delimiter!r}")
+        if self.delimiter is not None and (
+            len(self.delimiter) != 1 or self.delimiter in '"\r\n' or self.delimiter > "~"
+        ):
+            raise fail("bad_option", f"--delimiter takes one ASCII character, but got {self.delimiter!r}")
         if self.input_base != "e" and self.input not in (None, "logprobs"):
             raise fail("bad_option", f"--input-base is the base of log-probabilities, but --input says {self.input}")
 
@@ -144,6 +146,8 @@ class EvalPlan:
     smoothing: float = 0.0
     smoothing_kind: str = "uniform"
     class_weights: tuple[float, ...] | None = None
+    ignored: tuple[str, ...] = ()
+    missing: str = "error"
 
     @property
     def unit(self) -> str:
@@ -168,6 +172,9 @@ class EvalPlan:
             "align": self.alignment,
             "w": weight or "none",
             **({"smooth": f"{self.smoothing!r}-{self.smoothing_kind}"} if self.smoothing else {}),
+            **({"ignore": ",".join(self.ignored)} if self.ignored else {}),
+            **({"missing": "drop"} if self.missing == "drop" else {}),
+            **({"invalid": "drop"} if self.on_invalid == "drop" else {}),
             **({"cw": ",".join(map(repr, self.class_weights))} if self.class_weights else {}),
             "v": __version__,
         }

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ce_cli.columns import LABEL_PREFIXES, Layout, SampleColumn, Scores, TableInfo, decide, listed
-from ce_cli.errors import CeError, Problem, fail
+from ce_cli.errors import CeError, fail
 from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_truth_word
 from ce_cli.plan import EvalPlan, Scale
 from ce_cli.readers.arrays import is_list, list_size, numbers, plain, texts
@@ -59,6 +59,8 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options) -> C
         smoothing=options.label_smoothing,
         smoothing_kind=options.label_smoothing_kind,
         class_weights=_class_weights(options, names),
+        ignored=options.ignore_label,
+        missing=options.missing,
     )
     if options.input_base != "e" and scale is not Scale.LOGPROBS:
         raise fail("bad_option", f"--input-base is the base of log-probabilities, but the scores are {scale.value}")
@@ -161,6 +163,7 @@ def _single(scores: Scores, options: Options, label_cells: list[str]) -> tuple[t
     """Return the names (negative, positive) of a task with one score column."""
     if options.classes and len(options.classes) != 2:
         raise fail("bad_option", f"one score column has two classes, but --classes names {len(options.classes)}")
+    _check_distinct(options.classes)
     positive = options.positive
     if options.classes:
         if positive is not None and positive not in options.classes:
@@ -180,8 +183,7 @@ def _single(scores: Scores, options: Options, label_cells: list[str]) -> tuple[t
 
 def _renamed(scores: Scores, classes: tuple[str, ...]) -> tuple[Scores, tuple[str, ...]]:
     """Apply --classes: the same set reorders the columns, a disjoint one renames them."""
-    if len(set(classes)) != len(classes):
-        raise fail("bad_option", "--classes names a class twice")
+    _check_distinct(classes)
     if len(classes) != len(scores.names):
         raise fail("bad_option", f"--classes names {len(classes)} classes, but there are {len(scores.names)} scores")
     common = set(classes) & set(scores.names)
@@ -195,6 +197,11 @@ def _renamed(scores: Scores, classes: tuple[str, ...]) -> tuple[Scores, tuple[st
         )
     order = [scores.names.index(name) for name in classes]
     return Scores(tuple(scores.columns[at] for at in order), classes, scores.scale), classes
+
+
+def _check_distinct(classes: tuple[str, ...]) -> None:
+    if len(set(classes)) != len(classes):
+        raise fail("bad_option", "--classes names a class twice")
 
 
 def _positive_second(scores: Scores, names: tuple[str, ...], positive: str) -> tuple[Scores, tuple[str, ...]]:
@@ -238,9 +245,10 @@ def _class_weights(options: Options, names: tuple[str, ...]) -> tuple[float, ...
         raise fail(
             "bad_option", f"--class-weights names {unknown[0]!r}, which is not one of the classes {listed(names)}"
         )
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights.values()) or not any(weights.values()):
+    chosen = tuple(weights.get(name, 1.0) for name in names)
+    if not all(math.isfinite(weight) and weight >= 0 for weight in chosen) or not any(chosen):
         raise fail("bad_option", f"--class-weights takes finite numbers from 0 on, not all 0, but got {given!r}")
-    return tuple(weights.get(name, 1.0) for name in names)
+    return chosen
 
 
 def _parsed_weights(text: str) -> dict[str, float]:
@@ -269,24 +277,3 @@ def _eps(options: Options, scale: Scale, dtype: str) -> float | None:
         kind = np.float64 if dtype == "text" else np.dtype(dtype)
         return float(np.finfo(kind).eps)
     return float(options.eps)
-
-
-def not_one_class(context: Context, others: dict[str, tuple[int, tuple[int, ...]]]) -> Problem | None:
-    """Return the problem with labels of which more than one is not the positive class.
-
-    others: by text, how many rows and the first of them; the text that comes first is the negative class.
-    """
-    if len(others) < 2:
-        return None
-    by_row = sorted(others, key=lambda text: others[text][1])
-    rows = sorted(row for text in by_row[1:] for row in others[text][1])
-    positive = context.plan.classes[1]
-    return Problem(
-        "unknown_label",
-        f"{by_row[1]!r} is neither {positive!r} nor {by_row[0]!r}",
-        context.labels_path,
-        context.layout.label,
-        tuple(rows[:5]),
-        sum(others[text][0] for text in by_row[1:]),
-        "a binary task has two labels; for more classes give each a score column",
-    )

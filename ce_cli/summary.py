@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from ce_cli._version import __version__
-from ce_cli.columns import WEIGHT_NAMES
+from ce_cli.columns import WEIGHT_NAMES, is_id, is_index
 from ce_cli.kernels.double import log_of_base
 from ce_cli.metrics import QUANTILES
 from ce_cli.report import COUNTS, ClassRow, Columns, InputFile, Issue, Metric, Report, WorstRow
@@ -156,7 +156,7 @@ def _class_rows(names: tuple[str, ...], totals: list[ClassTotals], unit: float) 
                 n=total.n,
                 weight=to_float(total.weight),
                 cross_entropy=loss,
-                share_of_loss=None if infinite or not everything else to_float(total.loss / everything),
+                share_of_loss=None if infinite or not everything or not there else to_float(total.loss / everything),
                 mean_prob=to_float(total.prob / total.weight) if there else None,
                 recall=to_float(total.correct / total.judged) if total.judged else None,
             )
@@ -176,6 +176,11 @@ def _issues(
     context: Context, outcome: Outcome, metrics: dict[str, Metric], predictions: DataSet, labels: DataSet | None
 ) -> list[Issue]:
     found = [*_row_issues(outcome), *_dropped_issues(outcome), *_verdict_issues(outcome, metrics)]
+    if (context.plan.smoothing or context.plan.class_weights) and "skill" in metrics:
+        message = "skill and normalized_entropy compare the loss without smoothing and class weights with the prior"
+        found.append(Issue("plain_skill", "note", message))
+    if context.plan.alignment == "position" and labels is not None:
+        found += _lonely_ids(predictions, labels)
     present = [name for data in (predictions, labels) if data is not None for name in data.names]
     weight = next((name for name in present if name.lower() in WEIGHT_NAMES), None)
     if weight is not None and context.layout.weight is None:
@@ -226,6 +231,16 @@ _ROW_ISSUES: dict[str, tuple[Literal["note", "warning"], str, str, str | None]] 
         None,
     ),
 }
+
+
+def _lonely_ids(predictions: DataSet, labels: DataSet) -> list[Issue]:
+    """Say so where rows were paired by position though one of the files has ids."""
+    for one, two in ((predictions, labels), (labels, predictions)):
+        ids = [name for name in one.names if is_id(name) or is_index(name)]
+        if ids and not any(is_id(name) or is_index(name) for name in two.names):
+            message = f"rows were paired by position: {two.path} has nothing like column {ids[0]} of {one.path}"
+            return [Issue("paired_by_position", "warning", message, hint="give both files the same id column")]
+    return []
 
 
 def _row_issues(outcome: Outcome) -> list[Issue]:

@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 
 from ce_cli.cli import command, section_of
-from ce_cli.config import _ALIASES as ALIASES
 
 FOLDER = Path(__file__).parent
 TEMPLATE = FOLDER / "cli.md.in"
@@ -96,9 +95,8 @@ def _variable(option: click.Option) -> str:
 
 
 def _key(option: click.Option) -> str:
-    names = {parameter: key for key, parameter in ALIASES.items()}
     name = option.name or ""
-    return "none" if name == "config" else f"`{names.get(name, name).replace('_', '-')}`"
+    return "none" if name == "config" else f"`{name.replace('_', '-')}`"
 
 
 def main(arguments: list[str]) -> int:

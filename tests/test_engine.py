@@ -142,8 +142,8 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(csv_text, "BLOCK_BYTES", 300)
     monkeypatch.setattr(memory, "_BATCH_ROWS", 13)
     monkeypatch.setattr(parquet_format, "_BATCH_ROWS", 11)
-    monkeypatch.setattr(binary, "_BLOCK_ROWS", 5)
-    monkeypatch.setattr(multiclass, "_BLOCK_ROWS", 5)
+    monkeypatch.setattr(binary, "_BLOCK_ROWS", 9)
+    monkeypatch.setattr(multiclass, "_BLOCK_ROWS", 9)
     monkeypatch.setattr(multiclass, "_KERNEL_CELLS", 31)
 
 
@@ -154,7 +154,7 @@ def in_memory(case: Case, **options: Any):
 @every_kind
 @pytest.mark.parametrize("jobs", JOBS)
 def test_jobs_and_chunks(kind, jobs):
-    case = generator_case(kind, 45, 1)
+    case = generator_case(kind, 31, 1)
     expected = everything_of(in_memory(case, jobs=1))
     for chunk_rows in CHUNKS:
         assert everything_of(in_memory(case, jobs=jobs, chunk_rows=chunk_rows)) == expected
@@ -162,23 +162,23 @@ def test_jobs_and_chunks(kind, jobs):
 
 @every_kind
 def test_files(kind, tmp_path):
-    case = generator_case(kind, 45, 2)
+    case = generator_case(kind, 31, 2)
     expected = numbers_of(in_memory(case, jobs=1))
     paths = [write_parquet(tmp_path / f"{size}.parquet", case.columns, size) for size in ROW_GROUPS]
     paths.append(write_csv(tmp_path / "rows.csv", case.columns))
     for path in paths:
-        for jobs, chunk_rows in ((1, None), (4, 7), (2, 1)):
+        for jobs, chunk_rows in ((1, None), (4, 3)):
             report = evaluate(path, **case.options, jobs=jobs, chunk_rows=chunk_rows)
             assert numbers_of(report) == expected, (path, jobs, chunk_rows)
 
 
 @every_kind
 def test_labels_in_a_file_of_their_own_in_any_order(kind, tmp_path):
-    case = generator_case(kind, 37, 3)
+    case = generator_case(kind, 23, 3)
     expected = in_memory(case, jobs=1)
     of_labels = ("id", "label", "w")
     mine = {name: cells for name, cells in case.columns.items() if name == "id" or name not in of_labels}
-    order = np.random.default_rng(0).permutation(37).tolist()
+    order = np.random.default_rng(0).permutation(23).tolist()
     for number, shuffled in enumerate((case, case.ordered(order))):
         labels = {name: shuffled.columns[name] for name in of_labels if name in case.columns}
         for path, other in (
@@ -325,7 +325,7 @@ def test_weights_whose_share_of_a_soft_label_is_below_float64():
 def test_no_number_of_the_report_is_a_negative_zero():
     cases = (
         {"prob": [0.0, 1.0, 1.0], "label": [0, 1, 1]},
-        {"logprob": [0.0, -0.0, -math.inf], "label": [1, 0, 0]},
+        {"logprob": [0.0, 0.0, -0.0, -math.inf], "label": [1, 0, 0, 0]},
         {"logit": [-0.0, 0.0, -math.inf], "label": [1, 0, 0]},
         {"prob_a": [1.0, -0.0], "prob_b": [-0.0, 1.0], "prob_c": [0.0, -0.0], "label": ["a", "b"]},
     )

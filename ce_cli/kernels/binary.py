@@ -10,16 +10,18 @@ differences near 1; softplus(x) = max(x, 0) + log1p(exp(-|x|)).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.kernels.double import exp_of_sum, scaled_by_log
+from ce_cli.kernels.double import exp_of_sum, log_of_base, scaled_by_log
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
 
 _LN2 = 0.6931471805599453
+_SUBNORMAL = -1e-300  # above this a product with ln(base) would lose bits, and 1 - p is -log p to the last one
 
 
 class BinaryOutcome(NamedTuple):
@@ -68,8 +70,9 @@ def from_logprobs(logprob: Floats, base: float | None = None) -> BinaryOutcome:
     high, low = scaled_by_log(logprob, base)
     prob = exp_of_sum(high, low)
     with np.errstate(divide="ignore"):
-        prob_negative = -np.expm1(high)
-        negative = np.where(high > -_LN2, np.log(prob_negative), np.log1p(-prob))
+        prob_negative = 0.0 - np.expm1(high)
+        near_one = np.where(high > _SUBNORMAL, np.log(-logprob) + math.log(log_of_base(base)), np.log(prob_negative))
+        negative = np.where(high > -_LN2, near_one, np.log1p(-prob))
     return BinaryOutcome(_negated(negative), _negated(high), prob_negative, prob)
 
 

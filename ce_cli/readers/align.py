@@ -9,8 +9,8 @@ import numpy as np
 
 from ce_cli.block import Pair
 from ce_cli.errors import CeError, Problem
-from ce_cli.readers.arrays import plain, texts, view
-from ce_cli.readers.base import Kind
+from ce_cli.readers.arrays import nulls, plain, texts, view
+from ce_cli.readers.base import MALFORMED, Kind
 from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ def side_by_side(
     """
     mine, other = wanted_columns(layout)
     left, right = _Cursor(predictions.batches(mine, workers)), _Cursor(labels.batches(other, workers))
+    empty = [data.path for data, cursor in ((predictions, left), (labels, right)) if not cursor.available()]
+    if empty:
+        raise CeError(*(Problem("no_samples", "there are no rows", file=path) for path in empty))
     while True:
         rows = min(left.available(), right.available(), chunk_rows)
         if rows == 0:
@@ -102,8 +105,9 @@ def same(one: pa.Array, two: pa.Array) -> bool:
         return bool(one.equals(two))
     one, two = plain(one), plain(two)
     mine, other = view(one), view(two)
-    if mine is not None and other is not None and mine.dtype.kind in "iu" and other.dtype.kind in "iu":
-        return one.null_count == two.null_count == 0 and bool(np.array_equal(mine, other))
+    whole = mine is not None and other is not None and mine.dtype.kind in "iu" and other.dtype.kind in "iu"
+    if whole and one.null_count == two.null_count == 0:
+        return bool(np.array_equal(mine, other))  # type: ignore[arg-type]
     return bool(texts(one).equals(texts(two)))
 
 
@@ -148,10 +152,15 @@ def _compare(
     for mine, other in zip(layout.ids, layout.label_ids, strict=True):
         if same(one.column(mine), two.column(other)):
             continue
-        if layout.alignment == "id":
-            raise OutOfOrderError
         left, right = texts(one.column(mine)).to_pylist(), texts(two.column(other)).to_pylist()
-        counts.differing_ids.add(rows[[a != b for a, b in zip(left, right, strict=True)]])
+        differ = np.array([a != b for a, b in zip(left, right, strict=True)])
+        for batch in (one, two):
+            if MALFORMED in batch.schema.names:  # such a row has no id, and is told for what it is
+                fine = nulls(batch.column(MALFORMED))
+                differ &= False if fine is None else fine
+        if differ.any() and layout.alignment == "id":
+            raise OutOfOrderError
+        counts.differing_ids.add(rows[differ])
         return
 
 

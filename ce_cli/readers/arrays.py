@@ -30,6 +30,9 @@ _DTYPES: dict[pa.DataType, type[np.generic]] = {
 }
 
 
+_EXPONENT_FROM = 1e10  # Arrow writes floats from here on with an exponent
+
+
 class Numbers(NamedTuple):
     """A column as numbers: `(n,) float64`; `missing` marks empty cells, `bad` those that are no number (with their text)."""
 
@@ -88,9 +91,23 @@ def texts(array: pa.Array) -> pa.Array:
         return array
     if pa.types.is_null(array.type) or pa.types.is_nested(array.type):
         return pa.array([None if cell is None else str(cell) for cell in array.to_pylist()], pa.string())
-    if pa.types.is_float16(array.type):
-        array = array.cast(pa.float32())
+    if pa.types.is_floating(array.type):
+        return _float_texts(array.cast(pa.float32()) if pa.types.is_float16(array.type) else array)
     return array.cast(pa.string())
+
+
+def _float_texts(array: pa.Array) -> pa.Array:
+    """Return floats in their shortest form, but whole numbers up to 2**53 as their digits."""
+    values = view(array)
+    assert values is not None  # floats have a view
+    if len(values) == 0 or not np.abs(values).max() >= _EXPONENT_FROM:
+        return array.cast(pa.string())
+    whole = [cell is not None and cell.is_integer() and abs(cell) < 2**53 for cell in array.to_pylist()]
+    shortest = array.cast(pa.string()).to_pylist()
+    cells = [
+        str(int(value)) if is_whole else text for value, text, is_whole in zip(values, shortest, whole, strict=True)
+    ]
+    return pa.array(cells, pa.string())
 
 
 def list_size(type_: pa.DataType) -> int | None:

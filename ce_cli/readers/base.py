@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from ce_cli.workers import Workers
 
+# A column that a batch has where some of its rows had the wrong number of cells: it says what is wrong with each row.
+MALFORMED = "\x00malformed"
 SAMPLE_ROWS = 200
 SAMPLE_CELLS = 20_000
 

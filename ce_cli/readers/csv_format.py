@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail
-from ce_cli.readers.base import Kind, sample_rows
+from ce_cli.errors import CeError, fail
+from ce_cli.readers.base import MALFORMED, Kind, sample_rows
 from ce_cli.readers.csv_text import blocks, first_record, not_utf8, sniff
 from ce_cli.readers.streams import HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ce_cli.readers.streams import Source
+    from ce_cli.readers.streams import ByteStream, Source
     from ce_cli.workers import Workers
 
 _TYPES = {
@@ -23,11 +23,6 @@ _TYPES = {
     Kind.TEXT: pa.string(),
     Kind.CATEGORY: pa.dictionary(pa.int32(), pa.string()),
 }
-
-
-class _Parsed(NamedTuple):
-    batch: pa.RecordBatch
-    malformed: list[tuple[int, str]]  # (row in the block from 0, what is wrong)
 
 
 class CsvData:
@@ -40,6 +35,10 @@ class CsvData:
         self.bytes_read = 0
         self._source = source
         self._head = self._read_head()
+        if b"\x00" in self._head:
+            raise fail(
+                "unreadable_file", "this is no text: it has NUL bytes", file=path, hint="convert it to UTF-8 or Parquet"
+            )
         self._dialect = sniff(self._head, delimiter)
         cells, end = first_record(self._head, self._dialect, path)
         if not cells:
@@ -55,48 +54,46 @@ class CsvData:
         if len(self._head) >= HEAD_BYTES:
             body = body[: body.rfind(self._dialect.newline) + 1] or body
         wanted = sample_rows(len(self.names))
-        parsed = self._parse(
-            _first_lines(body, self._dialect.newline, 2 * wanted), dict.fromkeys(self.names, Kind.TEXT)
-        )
-        return pa.Table.from_batches([parsed.batch]).slice(0, wanted)
+        lines = _first_lines(body, self._dialect.newline, 2 * wanted)
+        batch = self._parse(lines, dict.fromkeys(self.names, Kind.TEXT))
+        return pa.Table.from_batches([batch]).slice(0, wanted)
 
     def rows(self) -> int | None:
         """Text does not say."""
         return None
 
     def batches(self, columns: Mapping[str, Kind], workers: Workers) -> Iterator[pa.RecordBatch]:
-        """Yield the columns in batches of one block each; malformed rows are counted to the end and then raised."""
+        """Yield the columns in batches of one block each; a malformed row is empty and named in column `MALFORMED`."""
         stream = self._source.open()
-        malformed: list[tuple[int, str]] = []
-        count = row = 0
         try:
-            pieces = blocks(stream, self._start, self._dialect, self.path, single=len(self.names) == 1)
-            for batch, faults in workers.ordered(
-                lambda block: self._parse(block, columns), self._counted(pieces, stream)
-            ):
-                count += len(faults)
-                malformed.extend((row + at, what) for at, what in faults[: FIRST_ROWS - len(malformed)])
-                row += batch.num_rows + len(faults)
-                if not count and batch.num_rows:
+            pieces = self._counted(
+                blocks(stream, self._start, self._dialect, self.path, single=len(self.names) == 1), stream
+            )
+            for batch in workers.ordered(lambda block: self._parse(block, columns), pieces):
+                if batch.num_rows:
                     yield batch
         finally:
             stream.close()
-        if count:
-            raise self._malformed(malformed, count)
 
-    def _counted(self, pieces: Iterator[memoryview], stream: object) -> Iterator[memoryview]:
-        for piece in pieces:
-            self.bytes_read = stream.consumed()  # type: ignore[attr-defined]
-            yield piece
+    def _counted(self, pieces: Iterator[memoryview], stream: ByteStream) -> Iterator[memoryview]:
+        try:
+            for piece in pieces:
+                self.bytes_read = stream.consumed()
+                yield piece
+        except (OSError, pa.ArrowException) as error:
+            raise self._undecompressed(error) from error
 
     def _read_head(self) -> bytes:
         stream = self._source.open()
         try:
             return stream.read(HEAD_BYTES)
         except (OSError, pa.ArrowException) as error:
-            raise fail("unreadable_file", f"cannot be decompressed: {error}", file=self.path) from error
+            raise self._undecompressed(error) from error
         finally:
             stream.close()
+
+    def _undecompressed(self, error: Exception) -> CeError:
+        return fail("unreadable_file", f"cannot be decompressed: {error}", file=self.path)
 
     def _check_header(self) -> None:
         numbers = [name for name in self.names if _is_number(name)]
@@ -108,23 +105,17 @@ class CsvData:
                 file=self.path,
                 hint="if the file has no header, pass --no-header (its columns are then called 1, 2, …)",
             )
-        repeated = [name for name in self.names if name and self.names.count(name) > 1]
+        repeated = [name for name in self.names if self.names.count(name) > 1]
         if repeated:
-            raise fail("duplicate_column", f"the header has {repeated[0]!r} twice", file=self.path, column=repeated[0])
-
-    def _malformed(self, rows: list[tuple[int, str]], count: int) -> CeError:
-        return CeError(
-            Problem(
-                "malformed_row",
-                rows[0][1],
+            raise fail(
+                "duplicate_column",
+                f"the header has {repeated[0]!r} twice",
                 file=self.path,
-                rows=tuple(row + 1 for row, _ in rows),
-                count=count,
-                hint="check the quotation marks and the --delimiter",
+                column=repeated[0],
+                hint="if the file has no header, pass --no-header" if len(numbers) == len(self.names) else None,
             )
-        )
 
-    def _parse(self, block: memoryview | bytes, columns: Mapping[str, Kind]) -> _Parsed:
+    def _parse(self, block: memoryview | bytes, columns: Mapping[str, Kind]) -> pa.RecordBatch:
         try:
             return self._read(block, {name: _TYPES[kind] for name, kind in columns.items()})
         except pa.ArrowInvalid as error:
@@ -137,17 +128,16 @@ class CsvData:
                 raise not_utf8(self.path) from error
             raise fail("unreadable_file", f"cannot be read as delimited text: {error}", file=self.path) from error
 
-    def _read(self, block: memoryview | bytes, types: dict[str, pa.DataType]) -> _Parsed:
-        malformed: list[tuple[int, str]] = []
+    def _read(self, block: memoryview | bytes, types: dict[str, pa.DataType]) -> pa.RecordBatch:
+        malformed: dict[int, str] = {}
 
         def note(row: pa_csv.InvalidRow) -> str:
             expected, got = row.expected_columns, row.actual_columns
-            number = row.number - 1 if row.number is not None else 0
-            malformed.append((number, f"expected {expected} cells, but got {got}"))
+            malformed[row.number - 1] = f"expected {expected} cells, but got {got}"
             return "skip"
 
         if len(block) == 0:
-            return _Parsed(_one_batch(pa.schema(list(types.items())).empty_table()), [])
+            return _one_batch(pa.schema(list(types.items())).empty_table())
         table = pa_csv.read_csv(
             pa.BufferReader(block),
             read_options=pa_csv.ReadOptions(use_threads=False, block_size=len(block), column_names=list(self.names)),
@@ -166,7 +156,8 @@ class CsvData:
                 false_values=[],
             ),
         )
-        return _Parsed(_one_batch(table), malformed)
+        batch = _one_batch(table)
+        return _with_malformed(batch, malformed) if malformed else batch
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
@@ -174,6 +165,16 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     if batches:
         return batches[0]
     return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
+
+
+def _with_malformed(batch: pa.RecordBatch, malformed: dict[int, str]) -> pa.RecordBatch:
+    """Put an empty row where each malformed one was, so that the others keep their numbers."""
+    rows = batch.num_rows + len(malformed)
+    good = iter(range(batch.num_rows))
+    positions = pa.array([None if row in malformed else next(good) for row in range(rows)], pa.int64())
+    moved = batch.take(positions)
+    why = pa.array([malformed.get(row) for row in range(rows)], pa.string())
+    return pa.RecordBatch.from_arrays([*moved.columns, why], names=[*moved.schema.names, MALFORMED])
 
 
 def _first_lines(body: bytes, newline: bytes, lines: int) -> bytes:

@@ -80,7 +80,7 @@ def blocks(
         size = len(rest) + stream.readinto(memoryview(buffer)[len(rest) :])
         data = memoryview(buffer)[:size]
         if size == len(rest):
-            if rest.strip():
+            if rest.strip(b"\r\n"):
                 yield _prepared(data, dialect)
             return
         cut = _last_cut(buffer, size, dialect)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ce_cli.errors import CeError, Problem, fail
-from ce_cli.readers.streams import FileSource, standard_input
+from ce_cli.readers.streams import FileSource, SpooledSource, standard_input
 
 if TYPE_CHECKING:
     import io
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ce_cli.plan import Options
     from ce_cli.readers.base import DataSet, Kind
     from ce_cli.readers.streams import Source
     from ce_cli.workers import Workers
@@ -38,6 +39,27 @@ def open_data(
     files = _parts(path)
     opened = [_open_one(str(file), _source(file), format_, delimiter, header=header) for file in files]
     return opened[0] if len(opened) == 1 and str(files[0]) == path else PartedData(path, opened)
+
+
+def open_both(predictions: str, labels: str | None, options: Options) -> tuple[DataSet, DataSet | None]:
+    """Open the predictions and, if they are named, the labels; what is wrong with both is told together."""
+    opened: list[DataSet | None] = []
+    problems: list[Problem] = []
+    for path in (predictions, labels):
+        try:
+            opened.append(None if path is None else open_named(path, options, twice=labels is not None))
+        except CeError as error:
+            problems += error.problems
+    if problems:
+        raise CeError(*problems)
+    mine, other = opened
+    assert mine is not None  # the predictions have a path
+    return mine, other
+
+
+def open_named(path: str, options: Options, *, twice: bool) -> DataSet:
+    """Open a data set as the options say."""
+    return open_data(path, format_=options.format, delimiter=options.delimiter, header=options.header, twice=twice)
 
 
 class PartedData:
@@ -110,6 +132,9 @@ def _similar(path: Path) -> str | None:
 
 def _source(path: Path) -> Source:
     try:
+        if not path.is_file():  # a pipe by its path: it can be read only once
+            with path.open("rb") as raw:
+                return SpooledSource(raw)
         with path.open("rb"):
             return FileSource(path)
     except OSError as error:

@@ -12,11 +12,13 @@ from ce_cli.block import Pair
 from ce_cli.errors import FIRST_ROWS, CeError, Problem
 from ce_cli.readers.align import AlignmentCounts, wanted_columns
 from ce_cli.readers.arrays import nulls, plain, texts, view
+from ce_cli.readers.base import MALFORMED
+from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ce_cli.arrays import Ints
+    from ce_cli.arrays import Bools, Ints
     from ce_cli.columns import Layout
     from ce_cli.readers.base import DataSet
     from ce_cli.workers import Workers
@@ -46,6 +48,8 @@ def joined(
     start = 0
     for batch in predictions.batches(mine, workers):
         at = index.find(batch)
+        if MALFORMED in batch.schema.names:
+            at = faults.note_malformed(batch, start, at)
         rows = np.arange(start, start + batch.num_rows)
         faults.note(batch, rows, at)
         start += batch.num_rows
@@ -71,7 +75,16 @@ def _indices(positions: Ints) -> pa.Array:
 
 def _all_rows(labels: DataSet, columns: Any, workers: Workers) -> pa.RecordBatch:
     # Batches may differ in type where a cell could not be read as a number; dictionaries would have to be unified.
-    batches = [{name: plain(batch.column(name)) for name in columns} for batch in labels.batches(columns, workers)]
+    batches, wrong, why, start = [], Tally(), "", 0
+    for batch in labels.batches(columns, workers):
+        if MALFORMED in batch.schema.names:
+            bad = np.flatnonzero(_malformed_rows(batch))
+            why = why or batch.column(MALFORMED)[int(bad[0])].as_py()
+            wrong.add(start + bad)
+        batches.append({name: plain(batch.column(name)) for name in columns})
+        start += batch.num_rows
+    if wrong.count:
+        raise CeError(malformed(labels.path, wrong, why))
     arrays = []
     for name in columns:
         parts = [batch[name] for batch in batches]
@@ -79,6 +92,11 @@ def _all_rows(labels: DataSet, columns: Any, workers: Workers) -> pa.RecordBatch
             parts = [texts(part) for part in parts]
         arrays.append(pa.concat_arrays(parts) if parts else pa.nulls(0))
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _malformed_rows(batch: pa.RecordBatch) -> Bools:
+    fine = nulls(batch.column(MALFORMED))
+    return np.ones(batch.num_rows, dtype=np.bool_) if fine is None else ~fine
 
 
 class _LabelIndex:
@@ -93,8 +111,10 @@ class _LabelIndex:
         keys = self._keys(columns)
         self._index = pd.Index(keys)
         self.size = table.num_rows
+        self.repeated = None
         if not self._index.is_unique:
-            raise self._duplicates(self._index, path)
+            self.repeated = self._duplicates(self._index, path)
+            self._index = pd.Index(pd.unique(keys))
 
     def find(self, batch: pa.RecordBatch) -> Ints:
         """Return the row of the labels for every prediction, -1 where there is none."""
@@ -115,7 +135,7 @@ class _LabelIndex:
                 return values.astype(np.int64, copy=False)
         return np.array(key_texts(columns), dtype=object)
 
-    def _duplicates(self, index: Any, path: str) -> CeError:
+    def _duplicates(self, index: Any, path: str) -> Problem:
         again = np.flatnonzero(index.duplicated())
         return _duplicate(self._layout.label_ids, path, again, show_key(str(index[again[0]])))
 
@@ -130,8 +150,10 @@ class _JoinFaults:
         self._repeated: list[int] = []
         self._repeats = 0
         self._first_repeat = ""
-        self._lonely = AlignmentCounts().unmatched_predictions
+        self._lonely = Tally()
         self._first_lonely = ""
+        self._malformed = Tally()
+        self._first_malformed = ""
 
     def note(self, batch: pa.RecordBatch, rows: Ints, at: Ints) -> None:
         """Look at one batch."""
@@ -139,25 +161,39 @@ class _JoinFaults:
         if self._seen[found].any() or len(np.unique(found)) < len(found):
             self._note_repeats(batch, rows, at)
         self._seen[found] = True
-        lonely = np.flatnonzero(at < 0)
+        lonely = np.flatnonzero(at == -1)
         if len(lonely):
             if not self._lonely.count:
                 self._first_lonely = self._text(batch, int(lonely[0]))
             self._lonely.add(rows[lonely])
 
+    def note_malformed(self, batch: pa.RecordBatch, start: int, at: Ints) -> Ints:
+        """Note rows that had too many or too few cells; return `at` with -2 for them, which have no id to look for."""
+        bad = _malformed_rows(batch)
+        if not self._malformed.count:
+            self._first_malformed = batch.column(MALFORMED)[int(bad.argmax())].as_py()
+        self._malformed.add(start + np.flatnonzero(bad))
+        return np.where(bad, -2, at)
+
     def fatal(self, *, drop: bool) -> bool:
         """Tell whether the rows no longer matter, because an error will be raised."""
-        return bool(self._repeats or (self._lonely.count and not drop))
+        return bool(self._repeats or self._index.repeated or self._malformed.count or (self._lonely.count and not drop))
 
     def finish(self, counts: AlignmentCounts, *, drop: bool) -> None:
         """Raise what was found, or count it."""
-        unlabelled = np.flatnonzero(~self._seen)
+        # Where ids are twice or rows have none, which labels have no prediction cannot be told.
+        unclear = self._index.repeated is not None or self._malformed.count
+        unlabelled = np.zeros(0, dtype=np.int64) if unclear else np.flatnonzero(~self._seen)
         counts.unmatched_predictions = self._lonely
         counts.unmatched_labels.add(unlabelled)
         problems = []
+        if self._malformed.count:
+            problems.append(malformed(self._predictions, self._malformed, self._first_malformed))
         if self._repeats:
-            error = _duplicate(self._layout.ids, self._predictions, np.array(self._repeated), self._first_repeat)
-            problems.append(replace(error.problems[0], count=self._repeats))
+            problem = _duplicate(self._layout.ids, self._predictions, np.array(self._repeated), self._first_repeat)
+            problems.append(replace(problem, count=self._repeats))
+        if self._index.repeated is not None:
+            problems.append(self._index.repeated)
         if self._lonely.count and not drop:
             message = f"id {self._first_lonely!r} has no label in {self._labels}"
             problems.append(
@@ -209,17 +245,21 @@ def show_key(key: str) -> str:
     return key.replace(_SEPARATOR, "|")
 
 
-def _duplicate(columns: tuple[str, ...], path: str, rows: Ints, text: str) -> CeError:
-    return CeError(
-        Problem(
-            "duplicate_id",
-            f"id {text!r} occurs more than once",
-            file=path,
-            column=", ".join(columns),
-            rows=tuple((rows[:FIRST_ROWS] + 1).tolist()),
-            count=len(rows),
-            hint="ids must be unique to join files in different orders; name more key columns with --id-col",
-        )
+def malformed(path: str, rows: Tally, why: str) -> Problem:
+    """Return the problem of rows with the wrong number of cells."""
+    hint = "check the quotation marks and the --delimiter"
+    return Problem("malformed_row", why, path, rows=rows.first, count=rows.count, hint=hint)
+
+
+def _duplicate(columns: tuple[str, ...], path: str, rows: Ints, text: str) -> Problem:
+    return Problem(
+        "duplicate_id",
+        f"id {text!r} occurs more than once",
+        file=path,
+        column=", ".join(columns),
+        rows=tuple((rows[:FIRST_ROWS] + 1).tolist()),
+        count=len(rows),
+        hint="ids must be unique to join files in different orders; name more key columns with --id-col",
     )
 
 

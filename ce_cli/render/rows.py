@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _BASES = {"e": None, "2": 2.0, "10": 10.0}
 
 
+_COLUMNS = ("row", "label", "predicted", "prob", "loss", "weight")
+
+
 class RowFile:
     """Base of the row sinks: a context that commits what is complete and discards what is not."""
 
@@ -104,7 +107,7 @@ class PerSampleFile(RowFile):
         if self._unit != 1.0:
             loss /= self._unit
         layout = self._context.layout
-        columns = {name: texts(rows.pair.predictions.column(name)) for name in layout.ids}
+        columns = {_id_name(name): texts(rows.pair.predictions.column(name)) for name in layout.ids}
         if not columns:
             columns = {"row": _array(pa.int64(), rows.pair.rows + 1)}
         columns["label"] = texts(rows.pair.labels.column(layout.label))
@@ -141,6 +144,11 @@ class PerSampleFile(RowFile):
         with contextlib.suppress(OSError, ValueError, pa.ArrowException):
             self._finish()
         self._writer = None
+
+
+def _id_name(name: str) -> str:
+    """Return the name of an id column, told apart from those of the other columns."""
+    return f"id_{name}" if name in _COLUMNS else name
 
 
 class ErrorsFile(RowFile):

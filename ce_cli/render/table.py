@@ -201,7 +201,7 @@ def _header(report: Report, width: int) -> list[Text]:
         ("labels", f"{'the same file' if same_file else _file(report.labels, room)}, column {_name(columns.label)}"),
         ("task", report.task + (f", {classes}: {_listed(report.classes)}" if report.classes else "")),
         ("scores", f"{report.input}, {scores}"),
-        ("alignment", report.alignment + (f", by {_listed(columns.id)}" if columns.id else "")),
+        ("alignment", _alignment(report)),
         ("weight", "" if columns.weight is None else f"column {_name(columns.weight)}"),
         ("rows", _rows(report)),
         ("of these", _counted(report.counts, ("infinite", "clipped", "above_one", "renormalized"))),
@@ -470,3 +470,9 @@ def _signature(signature: str, width: int) -> list[Text]:
         else:
             lines.append(field)
     return [_line(_Span(part, QUIET)) for line in lines for part in chunks(line, width)]
+
+
+def _alignment(report: Report) -> str:
+    if report.alignment == "id":
+        return f"by id: {_listed(report.columns.id)}"
+    return {"position": "by position", "file": "scores and labels in one file"}.get(report.alignment, report.alignment)

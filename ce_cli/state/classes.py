@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.exact import ExactSums, Factor, add_products, factor
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -29,6 +29,21 @@ class ClassTotals(NamedTuple):
     infinite: int
 
 
+class LabelledRows(NamedTuple):
+    """Rows by the class of their label.
+
+    label: `(n,) int64`. loss: `(n,) float64` nats, may be `inf`. prob: `(n,) float64`, of the label. correct, judged:
+    `(n,) bool` (judged None: all are). share: `(n,) float64`, the part of a soft label that this class has; None for 1.
+    """
+
+    label: Ints
+    loss: Floats
+    prob: Floats
+    correct: Bools
+    judged: Bools | None = None
+    share: Floats | None = None
+
+
 class ClassSums:
     """Σw, Σwℓ, Σwp and Σw[correct] by class. `judged` is the weight of the rows that can be right or wrong at all."""
 
@@ -38,25 +53,21 @@ class ClassSums:
         # Rows of weight 1 are only counted.
         self._ones = {name: np.zeros(classes, dtype=np.int64) for name in ("weight", "correct", "judged")}
 
-    def add(
-        self, label: Ints, loss: Floats, prob: Floats, correct: Bools, judged: Bools | None, weight: Floats | None
-    ) -> None:
-        """Add rows.
-
-        label: `(n,) int64`. loss: `(n,) float64` nats, may be `inf`. prob: `(n,) float64`, of the label. correct, judged:
-        `(n,) bool` (judged None: all are). weight: `(n,) float64`, positive; None for 1 each.
-        """
+    def add(self, rows: LabelledRows, weight: Floats | None) -> None:
+        """Add rows with their weights, `(n,) float64`, positive, or None for 1 each."""
+        total = _total_weight(rows, weight)
+        label, loss = rows.label, rows.loss
         if len(loss) and float(loss.max()) == np.inf:
             finite = loss < np.inf
             self._infinite += np.bincount(label[~finite], minlength=len(self._n))
-            self._add_weighted("loss", loss[finite], label[finite], None if weight is None else weight[finite])
+            self._add_weighted("loss", loss[finite], label[finite], None if total is None else total.at(finite))
         else:
-            self._add_weighted("loss", loss, label, weight)
-        self._add_weighted("prob", prob, label, weight)
-        self._count(label, correct, judged, weight)
+            self._add_weighted("loss", loss, label, total)
+        self._add_weighted("prob", rows.prob, label, total)
+        self._count(rows, total)
 
-    def _count(self, label: Ints, correct: Bools, judged: Bools | None, weight: Floats | None) -> None:
-        classes = len(self._n)
+    def _count(self, rows: LabelledRows, weight: Factor | None) -> None:
+        label, correct, judged, classes = rows.label, rows.correct, rows.judged, len(self._n)
         by_hit = np.bincount(2 * label + correct, minlength=2 * classes)
         n = by_hit[0::2] + by_hit[1::2]
         self._n += n
@@ -65,9 +76,10 @@ class ClassSums:
             self._ones["correct"] += by_hit[1::2] if judged is None else _counts(label, correct & judged, classes)
             self._ones["judged"] += n if judged is None else _counts(label, judged, classes)
             return
-        self._sums["weight"].add(weight, label)
-        self._sums["correct"].add(weight * (correct if judged is None else correct & judged), label)
-        self._sums["judged"].add(weight if judged is None else weight * judged, label)
+        everyone = np.ones(len(label), dtype=np.bool_)
+        judged = everyone if judged is None else judged
+        for name, flags in (("weight", everyone), ("correct", correct & judged), ("judged", judged)):
+            add_products(self._sums[name], factor(flags.astype(np.float64)), weight, label)
 
     def merge(self, other: ClassSums) -> None:
         """Add what another state has seen."""
@@ -88,11 +100,18 @@ class ClassSums:
             for row in zip(self._n.tolist(), *(sums[name] for name in _SUMS), self._infinite.tolist(), strict=True)
         ]
 
-    def _add_weighted(self, name: str, values: Floats, label: Ints, weight: Floats | None) -> None:
+    def _add_weighted(self, name: str, values: Floats, label: Ints, weight: Factor | None) -> None:
         if weight is None:
             self._sums[name].add(values, label)
         else:
-            add_products(self._sums[name], factor(values), factor(weight), label)
+            add_products(self._sums[name], factor(values), weight, label)
+
+
+def _total_weight(rows: LabelledRows, weight: Floats | None) -> Factor | None:
+    """Return weight times share, which may be too small for float64 by itself; None for 1 each."""
+    if weight is None:
+        return None if rows.share is None else factor(rows.share)
+    return factor(weight) if rows.share is None else factor(weight).times(factor(rows.share))
 
 
 def _counts(label: Ints, rows: Bools, classes: int) -> Ints:

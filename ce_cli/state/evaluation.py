@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ce_cli.state.calibration import CalibrationBins
-from ce_cli.state.classes import ClassSums
+from ce_cli.state.classes import ClassSums, LabelledRows
 from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.histogram import LossHistogram
 from ce_cli.state.hits import Hits
@@ -124,18 +124,13 @@ class EvalState:
         self._hits.add(scored.correct, scored.judged, weight)
         for part in scored.parts:
             if part.at is None:
-                self.classes.add(part.label, part.loss, part.prob, scored.correct, scored.judged, weight)
+                rows = LabelledRows(part.label, part.loss, part.prob, scored.correct, scored.judged)
+                self.classes.add(rows, weight)
                 continue
-            share = (
-                part.share
-                if weight is None
-                else weight[part.at]
-                if part.share is None
-                else weight[part.at] * part.share
-            )
             correct = scored.predicted[part.at] == part.label
             judged = None if scored.judged is None else scored.judged[part.at]
-            self.classes.add(part.label, part.loss, part.prob, correct, judged, share)
+            rows = LabelledRows(part.label, part.loss, part.prob, correct, judged, part.share)
+            self.classes.add(rows, None if weight is None else weight[part.at])
 
 
 def _objective(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | None]:

@@ -19,7 +19,7 @@ from ce_cli.kernels.double import two_product
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ce_cli.arrays import Floats, Ints
+    from ce_cli.arrays import Bools, Floats, Ints
 
 _LIMB_BITS = 32
 _MASK = (1 << _LIMB_BITS) - 1
@@ -163,6 +163,10 @@ class Factor(NamedTuple):
 
     mantissa: Floats
     exponent: Ints | None
+
+    def at(self, rows: Ints | Bools) -> Factor:
+        """Return some of the values."""
+        return Factor(self.mantissa[rows], None if self.exponent is None else self.exponent[rows])
 
     def times(self, other: Factor) -> Factor:
         """Return the products, each rounded once, as in float64 with an unbounded exponent."""

@@ -78,9 +78,13 @@ def _bucket_of(loss: Floats) -> Ints:
 def _middle(number: int) -> float:
     if number == _ZERO:
         return 0.0
-    octaves = 0
-    if number < _PER_OCTAVE:
-        number, octaves = number + _TINY_OCTAVES * _PER_OCTAVE, _TINY_OCTAVES
-    bits = np.array([number, number + 1], dtype=np.int64) << _SHIFT
-    low, high = bits.view(np.float64).tolist()
-    return low if math.isinf(low) or math.isinf(high) else math.ldexp((low + high) / 2, -octaves)
+    tiny = number < _PER_OCTAVE
+    bits = np.array((number + _TINY_OCTAVES * _PER_OCTAVE if tiny else number) << _SHIFT, dtype=np.int64)
+    low = float(bits.view(np.float64))
+    if math.isinf(low):
+        return low
+    middle = float((bits + (1 << (_SHIFT - 1))).view(np.float64))
+    if not tiny:
+        return middle
+    # In units of the smallest float; a bucket of one such unit is its lower end.
+    return math.ldexp(math.floor(math.ldexp(middle, 1074 - _TINY_OCTAVES)), -1074)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -9,9 +10,12 @@ import numpy as np
 from ce_cli.block import Block
 from ce_cli.checks import Fault, RowChecks
 from ce_cli.readers.arrays import nulls, numbers, texts
+from ce_cli.readers.base import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Pair, Scored
@@ -55,6 +59,31 @@ class Task(Protocol):
 
     def block_rows(self, pair: Pair) -> int:
         """Return how many rows of a pair fit into one block."""
+
+
+def check_structure(context: Context, pair: Pair, checks: RowChecks) -> None:
+    """Fail rows that had too many or too few cells in their file."""
+    sides = (
+        (pair.predictions, context.predictions_path, pair.rows),
+        (pair.labels, context.labels_path, pair.label_rows),
+    )
+    for batch, path, rows in sides[: 1 if context.predictions_path == context.labels_path else 2]:
+        if MALFORMED not in batch.schema.names:
+            continue
+        why = batch.column(MALFORMED)
+        fine = nulls(why)
+        checks.fail(
+            "malformed_row",
+            np.ones(len(rows), dtype=np.bool_) if fine is None else ~fine,
+            path,
+            partial(_malformed, why),
+            hint="check the quotation marks and the --delimiter",
+            rows=rows,
+        )
+
+
+def _malformed(why: pa.StringArray, at: int) -> Fault:
+    return Fault(None, "", why[at].as_py())
 
 
 def check_ids(context: Context, pair: Pair, checks: RowChecks) -> None:

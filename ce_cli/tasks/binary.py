@@ -10,7 +10,15 @@ from ce_cli.block import Objective, Part, Scored
 from ce_cli.checks import RowChecks
 from ce_cli.kernels import binary, pair, smoothing
 from ce_cli.plan import Scale
-from ce_cli.tasks.base import Checked, check_ids, check_labels, check_weights, ignored_rows, valid_block
+from ce_cli.tasks.base import (
+    Checked,
+    check_ids,
+    check_labels,
+    check_structure,
+    check_weights,
+    ignored_rows,
+    valid_block,
+)
 from ce_cli.tasks.scores import base_of, check_scores
 
 if TYPE_CHECKING:
@@ -37,6 +45,7 @@ class BinaryTask:
     def check(self, pair: Pair, faults: Faults, *, keep: bool) -> Checked:
         """Return the rows of a pair that pass every check."""
         checks = RowChecks(faults, pair.rows, keep=keep)
+        check_structure(self._context, pair, checks)
         check_ids(self._context, pair, checks)
         encoded = check_labels(self._context, pair, checks)
         scores, notes = check_scores(self._context, pair, checks)

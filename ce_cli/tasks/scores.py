@@ -223,7 +223,7 @@ def _check_sums(
     if beyond.any():
         bad = beyond.copy()
         rows = np.flatnonzero(beyond)
-        bad[rows] = error[rows] > _rounding_tolerance(raw[rows], context.plan.scale is Scale.PERCENT)
+        bad[rows] = error[rows] > (1 + 1e-9) * _rounding_tolerance(raw[rows], context.plan.scale is Scale.PERCENT)
         _fail_rows(
             context,
             checks,

@@ -53,7 +53,8 @@ LOGIT_ROWS = [
 @functools.cache
 def wide(k: int) -> np.ndarray:
     generator = np.random.default_rng(k)
-    rows = [row[:k] for row in LOGIT_ROWS if k > 2 or max(row[:2]) > -INF]
+    chosen = LOGIT_ROWS[2:6] if k > 100 else LOGIT_ROWS
+    rows = [row[:k] for row in chosen if k > 2 or max(row[:2]) > -INF]
     filled = [row + (max(row) - generator.gamma(2.0, 9.0, k - len(row))).tolist() for row in rows]
     return np.array(filled)
 

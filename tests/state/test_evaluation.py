@@ -255,7 +255,7 @@ def state_of(law, rows, at, *, weighted):
 
 @every_state
 @with_and_without_weights
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 3),
     cuts=st.lists(st.integers(0, 64), max_size=6),
