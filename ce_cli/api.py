@@ -69,7 +69,7 @@ def evaluate_data(
 ) -> Report:
     """Evaluate opened data sets; what the command and `evaluate` have in common."""
     with contextlib.ExitStack() as files:
-        context = prepare(predictions, labels, options)
+        context = prepare(predictions, labels, options, verbatim=per_sample is not None)
         sinks = [files.enter_context(sink) for sink in _sinks(context, per_sample, errors)]
         outcome = run(Job(predictions, labels, context, options), sinks, watcher)
         report = summarize(context, outcome, predictions, labels)

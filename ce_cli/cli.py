@@ -16,6 +16,7 @@ import click
 from ce_cli._version import __version__
 from ce_cli.config import Setting, load_config
 from ce_cli.errors import CeError, ExitCode, fail
+from ce_cli.process import keep_freed_memory, leave_on_terminate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -215,7 +216,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_work("--debug", is_flag=True, is_eager=True, callback=_noted, help="Show the traceback of a defect.")
 @click.version_option(__version__, prog_name="ce-eval", message="%(prog)s %(version)s")
 def command(**values: Any) -> int:
-    r"""Tell how good predicted probabilities are.
+    """Tell how good predicted probabilities are.
 
     Reads the predictions and the labels, checks every row, and prints their cross-entropy and what it means.
 
@@ -232,7 +233,7 @@ def command(**values: Any) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code."""
-    _leave_on_terminate()
+    leave_on_terminate()
     # What the options say of errors, as far as they were read: a fault may lie in the options themselves.
     display = {"json": "--json" in arguments, "debug": "--debug" in arguments}
     try:
@@ -265,6 +266,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
     from ce_cli.gates import parse_gates
     from ce_cli.plan import Options
 
+    keep_freed_memory()
     path = _one_path(values["predictions"])
     labels_path = values["labels"]
     _check_outputs(values, path, labels_path)
@@ -397,12 +399,3 @@ def _guarded(show: Callable[[], None], code: ExitCode) -> int:
 def _forget_stdout() -> None:
     """Let the interpreter's last flush go nowhere: the reader of the pipe has left."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _leave_on_terminate() -> None:
-    import signal
-
-    def leave(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, leave)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ce_cli.errors import CeError, Problem, fail
+from ce_cli.readers.base import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,10 +86,13 @@ class Layout:
     ids: tuple[str, ...]
     alignment: str  # "id", "position", or "file" where labels and scores stand in one file
     label_ids: tuple[str, ...] = ()  # how the labels file spells the ids
+    label_kind: Kind = Kind.CATEGORY
 
 
 def unknown_column(table: TableInfo, name: str, option: str) -> CeError:
     """Return the error for a column that is not there."""
+    import difflib
+
     close = difflib.get_close_matches(name, table.columns, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"the columns are: {listed(table.columns)}"
     return CeError(
@@ -261,6 +263,8 @@ def _scores(
 
 
 def _named_scores(table: TableInfo, patterns: tuple[str, ...]) -> Scores:
+    import fnmatch
+
     columns: list[str] = []
     for pattern in patterns:
         exact = table.find(pattern)

@@ -29,8 +29,8 @@ def load_config(path: str | None, settings: Mapping[str, Setting]) -> dict[str, 
     """Return the options that a file sets, by parameter name.
 
     path: a TOML file; None looks for `ce-eval.toml` and then `pyproject.toml` in the working directory. settings: what
-    there is to set, by name. Raises CeError: no_such_file, unreadable_file, and bad_option for a key that is no option or a value that
-    is none.
+    there is to set, by name. Raises CeError: no_such_file, unreadable_file, and bad_option for a key that is no option or
+    a value that is none.
     """
     if path is not None:
         if not Path(path).is_file():
@@ -42,7 +42,8 @@ def load_config(path: str | None, settings: Mapping[str, Setting]) -> dict[str, 
             return {}
         source = found
     known = {name: setting for name, setting in settings.items() if name not in NOT_IN_FILES}
-    return dict(_option(source, key, value, known) for key, value in _parsed(source, optional=path is None).items())
+    given = _parsed(source, optional=path is None)
+    return dict(_option(source, key, value, known) for key, value in given.items())
 
 
 def _option(source: Path, key: str, value: Any, known: Mapping[str, Setting]) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ from ce_cli.checks import Faults
 from ce_cli.errors import CeError, Problem
 from ce_cli.labels import not_one_class
 from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file
-from ce_cli.readers.arrays import texts
+from ce_cli.readers.arrays import cell_text
 from ce_cli.setup import make_task
 from ce_cli.state.evaluation import EvalState
 from ce_cli.tasks.base import slices
@@ -296,5 +296,4 @@ def _class_weight(block: Block, class_weights: tuple[float, ...]) -> Floats:
 
 
 def _cell(batch: pa.RecordBatch, name: str, row: int) -> str:
-    value = texts(batch.column(name).slice(row, 1))[0].as_py()
-    return "" if value is None else str(value)
+    return cell_text(batch.column(name), row)

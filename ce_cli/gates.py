@@ -5,7 +5,6 @@ A gate never passes for want of a number: what is absent, NaN or of a class with
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import re
@@ -259,6 +258,8 @@ def _unknown_metric(text: str) -> _MalformedError:
 
 
 def _close_matches(name: str, names: Collection[str]) -> list[str]:
+    import difflib
+
     return difflib.get_close_matches(name.lower(), names)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +69,8 @@ class OutputFile:
             return
         self.discard()
         target = Path(self.path)
+        import tempfile
+
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
         self._temporary = Path(name)
         self.raw = os.fdopen(handle, "wb")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,8 @@ from ce_cli.columns import LABEL_PREFIXES, Layout, SampleColumn, Scores, TableIn
 from ce_cli.errors import CeError, fail
 from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_truth_word
 from ce_cli.plan import EvalPlan, Scale
-from ce_cli.readers.arrays import is_list, list_size, numbers, plain, texts
+from ce_cli.readers.arrays import cell_texts, is_list, list_size, number, plain
+from ce_cli.readers.base import Kind
 from ce_cli.tasks.base import Context
 from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
 TASKS: dict[str, Callable[[Context], Task]] = {"binary": BinaryTask, "multiclass": MulticlassTask}
 
 
-def prepare(predictions: DataSet, labels: DataSet | None, options: Options) -> Context:
-    """Look at the first rows and decide on everything. Raises CeError where it cannot be decided."""
+def prepare(predictions: DataSet, labels: DataSet | None, options: Options, *, verbatim: bool = False) -> Context:
+    """Look at the first rows and decide on everything; labels are kept `verbatim` where they will be written out.
+
+    Raises CeError where it cannot be decided.
+    """
     mine = describe(predictions)
     other = None if labels is None else describe(labels)
     layout = _with_label_columns(mine, other, options)
@@ -65,6 +70,13 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options) -> C
     if options.input_base != "e" and scale is not Scale.LOGPROBS:
         raise fail("bad_option", f"--input-base is the base of log-probabilities, but the scores are {scale.value}")
     codec = LabelCodec(lookup, options.ignore_label)
+    if (
+        lookup.soft
+        and not options.ignore_label
+        and all(is_truth_word(cell) and not cell.isalpha() for cell in label_cells)
+    ):
+        # Parsed as numbers they need no look-up; a word among them makes its batch text again.
+        layout = replace(layout, label_kind=Kind.NUMBER)
     return Context(plan, layout, codec, predictions.path, (labels or predictions).path)
 
 
@@ -87,12 +99,12 @@ def _sample_column(column: pa.ChunkedArray) -> SampleColumn:
         return SampleColumn("list", (), size=size, dtype=_dtype(array.type.value_type))
     if pa.types.is_nested(array.type):
         return SampleColumn("other", ())
-    cells = tuple(texts(array).to_pylist())
-    parsed = numbers(array)
-    if parsed.bad or pa.types.is_temporal(array.type) or all(cell is None for cell in cells):
-        return SampleColumn("text", cells, dtype=_dtype(array.type))
-    there = parsed.values if parsed.missing is None else parsed.values[~parsed.missing]
-    return SampleColumn("number", cells, tuple(there.tolist()), dtype=_dtype(array.type))
+    cells = tuple(cell_texts(array))
+    try:
+        found = () if pa.types.is_temporal(array.type) else tuple(number(cell) for cell in cells if cell is not None)
+    except ValueError:
+        found = ()
+    return SampleColumn("number" if found else "text", cells, found, dtype=_dtype(array.type))
 
 
 def _dtype(type_: pa.DataType) -> str:
@@ -127,20 +139,7 @@ def _with_list_size(layout: Layout, predictions: TableInfo, options: Options) ->
     if not size:
         raise fail("no_samples", "the list column has no rows to tell the number of classes", file=predictions.path)
     names = tuple(str(number) for number in range(size))
-    return _replace_scores(layout, Scores(scores.columns, names, scores.scale, size))
-
-
-def _replace_scores(layout: Layout, scores: Scores) -> Layout:
-    return Layout(
-        scores,
-        layout.label,
-        layout.label_side,
-        layout.weight,
-        layout.weight_side,
-        layout.ids,
-        layout.alignment,
-        layout.label_ids,
-    )
+    return replace(layout, scores=Scores(scores.columns, names, scores.scale, size))
 
 
 def _classes(layout: Layout, options: Options, label_cells: list[str]) -> tuple[Layout, tuple[str, ...], Lookup, bool]:
@@ -154,7 +153,7 @@ def _classes(layout: Layout, options: Options, label_cells: list[str]) -> tuple[
         scores, names = _renamed(scores, options.classes)
     if options.positive is not None:
         scores, names = _positive_second(scores, names, options.positive)
-    layout = _replace_scores(layout, Scores(scores.columns, names, scores.scale, scores.list_size))
+    layout = replace(layout, scores=Scores(scores.columns, names, scores.scale, scores.list_size))
     truth = names in (("0", "1"), ("false", "true")) and options.task != "multiclass"
     return layout, names, TruthLookup() if truth else ClassLookup(names), False
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ class Workers:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="ce-eval") if jobs > 1 else None
+        self._pool = _threads(jobs, "ce-eval") if jobs > 1 else None
 
     def __enter__(self) -> Self:
         return self
@@ -26,25 +26,16 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Start a task."""
-        if self._pool is not None:
-            return self._pool.submit(function, *arguments)
-        done: Future[T] = Future()
-        try:
-            done.set_result(function(*arguments))
-        except Exception as error:  # as a pool does: the caller gets it from result()
-            done.set_exception(error)
-        return done
-
     def ordered(self, function: Callable[..., T], items: Iterable[Any]) -> Iterator[T]:
         """Yield function(item) for each item, in order, with a few more of them under way."""
-        ahead = self.jobs if self.jobs > 1 else 0
+        if self._pool is None:
+            yield from map(function, items)
+            return
         pending: deque[Future[T]] = deque()
         try:
             for item in items:
-                pending.append(self.submit(function, item))
-                if len(pending) > ahead:
+                pending.append(self._pool.submit(function, item))
+                if len(pending) > self.jobs:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -54,12 +45,18 @@ class Workers:
 
     def ahead(self, items: Iterator[T]) -> Iterator[T]:
         """Yield the items of an iterator, fetching the next one on a thread meanwhile."""
-        if self.jobs == 1:
+        if self._pool is None:
             yield from items
             return
         end = object()
-        with ThreadPoolExecutor(1, thread_name_prefix="ce-eval-read") as reader:
+        with _threads(1, "ce-eval-read") as reader:
             coming = reader.submit(next, items, end)
             while (item := coming.result()) is not end:
                 coming = reader.submit(next, items, end)
                 yield item  # type: ignore[misc]
+
+
+def _threads(count: int, name: str) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(count, thread_name_prefix=name)

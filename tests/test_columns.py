@@ -179,9 +179,21 @@ def test_a_list_column():
 
 
 def test_bare_class_names_in_one_file():
-    assert one({"cat": (0.25, 0.5), "dog": (0.75, 0.5), "age": (30, 40), "label": WORDS}).scores.names == WORDS
-    numbered = {"0": (0.25, 0.5), "1": (0.75, 0.5), "age": (30, 40), "label": (0.0, 1.0)}
+    assert one({"cat": (0.25, 0.5), "dog": (0.75, 0.5), "label": WORDS}).scores.names == WORDS
+    numbered = {"0": (0.25, 0.5), "1": (0.75, 0.5), "label": (0.0, 1.0)}
     assert one(numbered).scores.columns == ("0", "1")
+    inside = {"cat": (0.25, 0.5), "dog": (0.75, 0.5), "share": (0.25, 0.5), "label": WORDS}
+    assert one(inside).scores.names == WORDS
+
+
+def test_a_column_that_leaves_the_scale_beside_class_names_is_ambiguous_in_one_file_too():
+    for first, second, label in (("cat", "dog", WORDS), ("0", "1", (0.0, 1.0))):
+        columns = {first: (0.25, 0.5), second: (0.75, 0.5), "age": (30, 40), "label": label}
+        code, text = code_of(lambda columns=columns: one(columns))
+        assert code == "ambiguous_columns"
+        assert "--pred-cols" in text
+        assert all(name in text for name in (first, second, "age"))
+        assert one(columns, pred_cols=(first, second)).scores.columns == (first, second)
 
 
 def test_bare_class_names_in_another_file():

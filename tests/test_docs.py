@@ -221,7 +221,7 @@ def test_the_notebook_recipe_writes_files_that_pair_by_id(folder: Path, monkeypa
     (line,) = [one.line for one in examples(README) if one.line == "ce-eval predictions.csv --labels labels.csv"]
     done = run_line(line, folder)
     assert done.returncode == 0, done.stdout
-    assert "id, by id" in done.stdout
+    assert "alignment    by id: id\n" in done.stdout
     assert f"{-np.log([0.7, 0.8, 0.6]).mean():.4f}" in done.stdout
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ce_cli.readers.base import DataSet
     from ce_cli.workers import Workers
 
-CHUNK_ROWS = 1 << 16
+CHUNK_ROWS = 1 << 17
 
 
 class OutOfOrderError(Exception):
@@ -45,7 +45,7 @@ def wanted_columns(layout: Layout) -> tuple[dict[str, Kind], dict[str, Kind]]:
     mine = dict.fromkeys(layout.ids, Kind.TEXT)
     other = dict.fromkeys(layout.label_ids, Kind.TEXT)
     mine.update(dict.fromkeys(layout.scores.columns, Kind.NUMBER))
-    (mine if layout.label_side == "predictions" else other)[layout.label] = Kind.CATEGORY
+    (mine if layout.label_side == "predictions" else other)[layout.label] = layout.label_kind
     if layout.weight is not None:
         (mine if layout.weight_side == "predictions" else other)[layout.weight] = Kind.NUMBER
     return mine, other

@@ -63,10 +63,12 @@ def nulls(array: pa.Array) -> Bools | None:
     """Return which cells are null, None where none is."""
     if array.null_count == 0:
         return None
-    flags = array.is_null()
-    bits = np.frombuffer(flags.buffers()[1], dtype=np.uint8)
-    every = np.unpackbits(bits, bitorder="little")[flags.offset : flags.offset + len(flags)]
-    return every.astype(np.bool_)
+    validity = array.buffers()[0]
+    if validity is None:  # of a type that has no values but null
+        return np.ones(len(array), dtype=np.bool_)
+    bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")
+    empty: Bools = bits[array.offset : array.offset + len(array)] == 0
+    return empty
 
 
 def numbers(array: pa.Array) -> Numbers:
@@ -108,6 +110,31 @@ def _float_texts(array: pa.Array) -> pa.Array:
         str(int(value)) if is_whole else text for value, text, is_whole in zip(values, shortest, whole, strict=True)
     ]
     return pa.array(cells, pa.string())
+
+
+def cell_text(array: pa.Array, row: int) -> str:
+    """Return one cell as text, empty where there is none."""
+    cell = array[row]
+    if pa.types.is_dictionary(array.type) or pa.types.is_string(array.type) or pa.types.is_integer(array.type):
+        value = cell.as_py()
+        return "" if value is None else str(value)
+    text = texts(array.slice(row, 1))[0].as_py()
+    return "" if text is None else str(text)
+
+
+def cell_texts(array: pa.Array) -> list[str | None]:
+    """Return a short column as text."""
+    if pa.types.is_string(array.type):
+        return array.to_pylist()  # type: ignore[no-any-return]
+    if pa.types.is_integer(array.type):
+        return [None if cell is None else str(cell) for cell in array.to_pylist()]
+    if pa.types.is_floating(array.type):
+        return [None if cell is None else _shortest(cell) for cell in array.to_pylist()]
+    return texts(array).to_pylist()  # type: ignore[no-any-return]
+
+
+def _shortest(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
 
 
 def list_size(type_: pa.DataType) -> int | None:
@@ -193,9 +220,16 @@ def _from_text(array: pa.Array, missing: Bools | None) -> Numbers:
         if cell is None:
             continue
         try:
-            if "_" in cell:
-                raise ValueError
-            values[row] = float(cell)
+            values[row] = number(cell)
         except ValueError:
             bad[row] = cell
     return Numbers(values, missing, bad)
+
+
+def number(text: str) -> float:
+    """Return the number that a text is; raises ValueError where it is none."""
+    if text in ("true", "false"):
+        return float(text == "true")
+    if "_" in text:  # Python reads 1_000
+        raise ValueError(text)
+    return float(text)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ce_cli.workers import Workers
 
-_BATCH_ROWS = 1 << 16
+_BATCH_ROWS = 1 << 17
 
 
 class TableData:

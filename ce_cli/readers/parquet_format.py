@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ce_cli.readers.streams import Source
     from ce_cli.workers import Workers
 
-_BATCH_ROWS = 1 << 16
+_BATCH_ROWS = 1 << 17
 _BATCH_BYTES = 4 << 20
 _READ_BYTES = 1 << 20  # at a time: otherwise the whole column of a row group is held
 

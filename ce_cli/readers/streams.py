@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -150,6 +149,8 @@ class SpooledSource:
     """A stream copied to a temporary file first, for what is read twice or out of order."""
 
     def __init__(self, raw: BinaryIO) -> None:
+        import tempfile
+
         self._file = tempfile.NamedTemporaryFile(prefix="ce-eval-")  # noqa: SIM115 - lives as long as the source
         while block := raw.read(_COPY_BYTES):
             self._file.write(block)

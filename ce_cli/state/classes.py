@@ -68,12 +68,11 @@ class ClassSums:
 
     def _count(self, rows: LabelledRows, weight: Factor | None) -> None:
         label, correct, judged, classes = rows.label, rows.correct, rows.judged, len(self._n)
-        by_hit = np.bincount(2 * label + correct, minlength=2 * classes)
-        n = by_hit[0::2] + by_hit[1::2]
+        n = _counts(label, None, classes)
         self._n += n
         if weight is None:
             self._ones["weight"] += n
-            self._ones["correct"] += by_hit[1::2] if judged is None else _counts(label, correct & judged, classes)
+            self._ones["correct"] += _counts(label, correct if judged is None else correct & judged, classes)
             self._ones["judged"] += n if judged is None else _counts(label, judged, classes)
             return
         everyone = np.ones(len(label), dtype=np.bool_)
@@ -114,5 +113,10 @@ def _total_weight(rows: LabelledRows, weight: Floats | None) -> Factor | None:
     return factor(weight) if rows.share is None else factor(weight).times(factor(rows.share))
 
 
-def _counts(label: Ints, rows: Bools, classes: int) -> Ints:
-    return np.bincount(label[rows], minlength=classes)
+def _counts(label: Ints, rows: Bools | None, classes: int) -> Ints:
+    """Count the rows of every class, all or those where `rows` is true."""
+    if classes == 2:  # the common case, several times as fast
+        second = label.astype(np.bool_)
+        hits = np.count_nonzero(second if rows is None else second & rows)
+        return np.array([(len(label) if rows is None else np.count_nonzero(rows)) - hits, hits])
+    return np.bincount(label if rows is None else label[rows], minlength=classes)

@@ -1,7 +1,7 @@
 """Exact sums of float64 values and of products of two, so that no order, split or thread count can change a bit.
 
 A slice of values is cut into parts, each a whole multiple of a power of two that is small enough for the part's sum to need
-no rounding: 37 bits a part, at most 2**16 rows. The sums of the parts go into an integer of 32-bit limbs. What comes out is
+no rounding: 36 bits a part, at most 2**17 rows. The sums of the parts go into an integer of 32-bit limbs. What comes out is
 the exact sum as a fraction, rounded once, at the end, by whoever asks for a float. Cutting by adding and subtracting a large
 constant is that of Demmel and Nguyen, "Parallel reproducible summation" (2015); here nothing is dropped, so the sum is exact.
 """
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _LIMB_BITS = 32
 _MASK = (1 << _LIMB_BITS) - 1
-_SLICE = 1 << 16  # rows
-_PART_BITS = 37  # 2**37 units in each of 2**16 rows: 2**53, what float64 adds without rounding
+_SLICE = 1 << 17  # rows
+_PART_BITS = 36  # 2**36 units in each of 2**17 rows: 2**53, what float64 adds without rounding
 _CARRY_EVERY = 1 << 30  # additions of less than 2**32 to an int64
 _WINDOW = 608  # exponents beyond ±608 are reached by scaling with this power of two
 
 _ORDINARY = 2.0**200  # magnitudes in [1/this, this]: products of up to four of them stay exact in float64
-_PRODUCT_BITS = 18  # 2**(18 + 18) units in each of 2**16 rows: 2**52
+_PRODUCT_BITS = 18  # 2**(18 + 18) units in each of 2**17 rows: 2**53
 _PRODUCT_PARTS = 4
 _GROUP = 256  # exponents of other products are handled in groups of this many
 
@@ -95,7 +95,7 @@ class ExactSums:
                 exponent -= _WINDOW
                 top += _WINDOW
             rest = self._cut(self._cut(rest, cell, top, exponent), cell, top - _PART_BITS, exponent)
-            # Two parts hold all bits of values within a factor of 2**21 of the largest: few rows are left, if any.
+            # Two parts hold all bits of values within a factor of 2**19 of the largest: few rows are left, if any.
             if not rest.any():
                 return
             left = np.flatnonzero(rest)
@@ -103,7 +103,7 @@ class ExactSums:
             top = _top_exponent(rest)
 
     def _cut(self, rest: Floats, cell: Ints | Floats | None, top: int, exponent: int) -> Floats:
-        """Add the part of values up to 2**top in magnitude that is whole in units of 2**(top - 37); return what is left."""
+        """Add the part of values up to 2**top in magnitude that is whole in units of 2**(top - 36); return what is left."""
         unit = top - _PART_BITS
         # Adding and taking away 1.5 * 2**52 units rounds to whole units, ties to even.
         rounder = math.ldexp(1.5, 52 + unit)

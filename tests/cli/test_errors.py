@@ -447,8 +447,8 @@ def test_duplicates_on_both_sides_are_told_together(tmp_path: Path) -> None:
     write(tmp_path, p="id,prob\n2,.5\n1,.5\n1,.4\n", l="id,label\n1,1\n2,0\n2,1\n")
     done = ce("p.csv", "-l", "l.csv", "--json", cwd=tmp_path, expect=2)
     assert [(error["code"], error["file"], error["rows"]) for error in done.json["errors"]] == [
-        ("duplicate_id", "l.csv", [3]),
         ("duplicate_id", "p.csv", [3]),
+        ("duplicate_id", "l.csv", [3]),
     ]
 
 

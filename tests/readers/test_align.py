@@ -30,7 +30,7 @@ def align(mine, other, layout, chunk_rows=1 << 16, counts=None):
         return rows_of(side_by_side(mine, other, layout, workers, chunk_rows, counts))
 
 
-@given(st.integers(0, 40), cuts_of(40), cuts_of(40), st.integers(1, 50), st.sampled_from(["id", "position"]))
+@given(st.integers(1, 40), cuts_of(40), cuts_of(40), st.integers(1, 50), st.sampled_from(["id", "position"]))
 def test_any_chunking_of_either_side(n, mine, other, chunk_rows, alignment):
     predictions = Chunked("p", {"id": list(range(n)), "prob": [at / 64 for at in range(n)]}, mine)
     labels = Chunked("y", {"id": list(range(n)), "label": [str(at) for at in range(n)]}, other)
@@ -38,8 +38,7 @@ def test_any_chunking_of_either_side(n, mine, other, chunk_rows, alignment):
     got = align(predictions, labels, layout_of(("id",), alignment=alignment), chunk_rows, counts)
     assert got == [(at, at, at / 64, str(at)) for at in range(n)]
     assert counts.differing_ids.count == 0
-    if n:
-        assert (counts.predictions, counts.labels) == (n, n)
+    assert (counts.predictions, counts.labels) == (n, n)
 
 
 @given(st.integers(1, 40), cuts_of(40), st.integers(1, 50))
@@ -77,7 +76,7 @@ def test_every_row_that_differs_is_counted_once():
     assert (counts.differing_ids.count, counts.differing_ids.first) == (2, (2, 5))
 
 
-@pytest.mark.parametrize(("mine", "other"), [(3, 5), (5, 3), (0, 2), (2, 0)])
+@pytest.mark.parametrize(("mine", "other"), [(3, 5), (5, 3), (1, 2), (2, 1)])
 def test_unequal_lengths(mine, other):
     predictions = Chunked("p", {"id": list(range(mine)), "prob": [0.5] * mine}, [1])
     labels = Chunked("y", {"id": list(range(other)), "label": ["0"] * other}, [2])
@@ -86,9 +85,21 @@ def test_unequal_lengths(mine, other):
     with pytest.raises(CeError) as caught:
         align(predictions, labels, layout_of((), alignment="position"))
     (problem,) = caught.value.problems
-    assert (problem.code, problem.count) == ("length_mismatch", 2)
+    assert (problem.code, problem.count) == ("length_mismatch", abs(mine - other))
     assert f"{mine} predictions" in problem.message
     assert f"{other} labels" in problem.message
+
+
+@pytest.mark.parametrize("alignment", ["id", "position"])
+@pytest.mark.parametrize(("mine", "other", "empty"), [(0, 2, ["p"]), (2, 0, ["y"]), (0, 0, ["p", "y"])])
+def test_a_side_without_rows_is_told_before_anything_else(mine, other, empty, alignment):
+    predictions = Chunked("p", {"id": list(range(mine)), "prob": [0.5] * mine}, [0, 1])
+    labels = Chunked("y", {"id": list(range(other)), "label": ["0"] * other}, [0])
+    with pytest.raises(CeError) as caught:
+        align(predictions, labels, layout_of(("id",), alignment=alignment))
+    assert [(problem.code, problem.file) for problem in caught.value.problems] == [
+        ("no_samples", path) for path in empty
+    ]
 
 
 @pytest.mark.parametrize(

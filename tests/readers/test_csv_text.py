@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ce_cli.errors import CeError
 from ce_cli.readers import csv_text
-from ce_cli.readers.base import Kind
+from ce_cli.readers.base import MALFORMED, Kind
 from ce_cli.readers.csv_format import CsvData
 from ce_cli.readers.csv_text import Dialect, blocks, first_record, sniff
 from ce_cli.readers.streams import FileSource
@@ -43,8 +43,8 @@ def records(text: str, width: int) -> list[list[str]]:
     return [row or [""] for row in rows]
 
 
-def read(path: Path, text: str, size: int, *, jobs: int = 1, **options) -> list[list[str]]:
-    """Return the rows as the reader yields them with blocks of `size` bytes; an empty cell as ""."""
+def read_all(path: Path, text: str, size: int, *, jobs: int = 1, **options) -> tuple[list[list[str]], dict[int, str]]:
+    """Return the rows as the reader yields them with blocks of `size` bytes, an empty cell as "", and the malformed ones."""
     path.write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_text, "BLOCK_BYTES", size)
@@ -52,7 +52,22 @@ def read(path: Path, text: str, size: int, *, jobs: int = 1, **options) -> list[
         with Workers(jobs) as workers:
             batches = list(data.batches(dict.fromkeys(data.names, Kind.TEXT), workers))
     columns = [[cell for batch in batches for cell in batch.column(name).to_pylist()] for name in data.names]
-    return [["" if cell is None else cell for cell in row] for row in zip(*columns, strict=True)]
+    reasons = [
+        reason
+        for batch in batches
+        for reason in (
+            batch.column(MALFORMED).to_pylist() if MALFORMED in batch.schema.names else [None] * batch.num_rows
+        )
+    ]
+    rows = [["" if cell is None else cell for cell in row] for row in zip(*columns, strict=True)]
+    return rows, {number: reason for number, reason in enumerate(reasons, 1) if reason is not None}
+
+
+def read(path: Path, text: str, size: int, *, jobs: int = 1, **options) -> list[list[str]]:
+    """Return the rows of a file of which none is malformed."""
+    rows, malformed = read_all(path, text, size, jobs=jobs, **options)
+    assert malformed == {}
+    return rows
 
 
 @fixture_per_test
@@ -147,18 +162,23 @@ def test_a_quotation_mark_that_is_never_closed(folder, monkeypatch):
     assert caught.value.code == "malformed_row"
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("size", [1, 5, 17, 64, 10_000])
-def test_rows_of_another_width_are_numbered_from_the_first_data_row(folder, size):
+def test_rows_of_another_width_are_numbered_from_the_first_data_row(folder, size, jobs):
+    expected = {
+        4: "expected 2 cells, but got 1",
+        12: "expected 2 cells, but got 3",
+        30: "expected 2 cells, but got 3",
+    }
     lines = [f'{at},"a\nb"' for at in range(30)]
     lines[3], lines[11], lines[29] = "3", "11,x,y", '29,"a",b'
     for blanks in ([], [0, 5, 9]):
         some = list(lines)
         for at in reversed(blanks):
             some.insert(at, "")
-        with pytest.raises(CeError) as caught:
-            read(folder / "t.csv", "\n".join(["w,x", *some, ""]), size)
-        (problem,) = caught.value.problems
-        assert (problem.code, problem.count, problem.rows) == ("malformed_row", 3, (4, 12, 30)), blanks
+        rows, malformed = read_all(folder / "t.csv", "\n".join(["w,x", *some, ""]), size, jobs=jobs)
+        assert malformed == expected, blanks
+        assert rows == [["", ""] if at + 1 in expected else [str(at), "a\nb"] for at in range(30)], blanks
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

@@ -235,7 +235,7 @@ def test_header_of_a_single_file_with_one_score() -> None:
         "labels       the same file, column digit",
         "task         binary, 2 classes: 0, 1",
         "scores       probs, column prob",
-        "alignment    position",
+        "alignment    by position",
         "rows         1,790, all scored",
     ]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ce_cli.state.classes import ClassSums
+from ce_cli.state.classes import ClassSums, LabelledRows
 from tests.state import sizes, weights
 
 K = 3
@@ -67,8 +67,27 @@ def brute_force(rows, *, weighted: bool, all_judged: bool):
 def test_against_brute_force(rows, weighted, all_judged):
     label, loss, prob, correct, judged, weight = columns(rows)
     state = ClassSums(K)
-    state.add(label, loss, prob, correct, None if all_judged else judged, weight if weighted else None)
+    labelled = LabelledRows(label, loss, prob, correct, None if all_judged else judged)
+    state.add(labelled, weight if weighted else None)
     assert [tuple(total) for total in state.totals()] == brute_force(rows, weighted=weighted, all_judged=all_judged)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@given(
+    rows=rows_of,
+    share=st.lists(st.one_of(st.floats(0, 1, exclude_min=True), st.just(5e-324)), min_size=25, max_size=25),
+)
+def test_a_share_of_a_label_multiplies_the_weight(rows, share, weighted):
+    label, loss, prob, correct, judged, weight = columns(rows)
+    state = ClassSums(K)
+    state.add(
+        LabelledRows(label, loss, prob, correct, judged, np.array(share[: len(rows)])), weight if weighted else None
+    )
+    shared = [
+        (*row[:-1], Fraction(part) * (Fraction(row[-1]) if weighted else 1))
+        for row, part in zip(rows, share, strict=False)
+    ]
+    assert [tuple(total) for total in state.totals()] == brute_force(shared, weighted=True, all_judged=False)
 
 
 def test_classes_without_rows_are_zero():
@@ -80,7 +99,7 @@ def test_many_classes():
     label = generator.integers(0, 1000, 5000)
     loss = generator.exponential(1, 5000)
     state = ClassSums(1000)
-    state.add(label, loss, np.exp(-loss), loss < 0.5, None, None)
+    state.add(LabelledRows(label, loss, np.exp(-loss), loss < 0.5), None)
     totals = state.totals()
     for number in (0, 17, 999):
         mine = loss[label == number]

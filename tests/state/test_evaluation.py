@@ -19,7 +19,7 @@ from ce_cli.block import Part, Scored
 from ce_cli.checks import Fault, Faults
 from ce_cli.plan import EvalPlan, Scale
 from ce_cli.state.calibration import CalibrationBins
-from ce_cli.state.classes import ClassSums
+from ce_cli.state.classes import ClassSums, LabelledRows
 from ce_cli.state.evaluation import EvalState
 from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import to_float
@@ -70,6 +70,7 @@ def data(n: int = 64, seed: int = 0) -> dict[str, np.ndarray]:
         "flag": generator.random(n) < 0.4,
         "judged": generator.random(n) < 0.8,
         "outcome": generator.choice([0.0, 1.0, 0.3], n),
+        "share": generator.choice([1.0, 0.5, 0.3, 5e-324], n),
     }
 
 
@@ -116,7 +117,8 @@ class ClassesLaw:
     @staticmethod
     def add(state, rows, *, weighted):
         weight = rows["weight"] if weighted else None
-        state.add(rows["label"], rows["loss"], rows["prob"], rows["flag"], rows["judged"], weight)
+        labelled = LabelledRows(rows["label"], rows["loss"], rows["prob"], rows["flag"], rows["judged"], rows["share"])
+        state.add(labelled if weighted else labelled._replace(share=None), weight)
 
     @staticmethod
     def result(state):
