@@ -70,11 +70,8 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options, *, v
     if options.input_base != "e" and scale is not Scale.LOGPROBS:
         raise fail("bad_option", f"--input-base is the base of log-probabilities, but the scores are {scale.value}")
     codec = LabelCodec(lookup, options.ignore_label)
-    if (
-        lookup.soft
-        and not options.ignore_label
-        and all(is_truth_word(cell) and not cell.isalpha() for cell in label_cells)
-    ):
+    numeric = lookup.soft and all(is_truth_word(cell) and not cell.isalpha() for cell in label_cells)
+    if numeric and not (options.ignore_label or verbatim):
         # Parsed as numbers they need no look-up; a word among them makes its batch text again.
         layout = replace(layout, label_kind=Kind.NUMBER)
     return Context(plan, layout, codec, predictions.path, (labels or predictions).path)

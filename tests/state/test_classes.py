@@ -72,6 +72,12 @@ def test_against_brute_force(rows, weighted, all_judged):
     assert [tuple(total) for total in state.totals()] == brute_force(rows, weighted=weighted, all_judged=all_judged)
 
 
+def rounded_product(one: float, two: float) -> Fraction:
+    """Return one * two with 53 bits and an exponent without bounds."""
+    (mantissa, exponent), (other, more) = math.frexp(one), math.frexp(two)
+    return Fraction(mantissa * other) * Fraction(2) ** (exponent + more)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @given(
     rows=rows_of,
@@ -84,8 +90,7 @@ def test_a_share_of_a_label_multiplies_the_weight(rows, share, weighted):
         LabelledRows(label, loss, prob, correct, judged, np.array(share[: len(rows)])), weight if weighted else None
     )
     shared = [
-        (*row[:-1], Fraction(part) * (Fraction(row[-1]) if weighted else 1))
-        for row, part in zip(rows, share, strict=False)
+        (*row[:-1], rounded_product(part, row[-1] if weighted else 1.0)) for row, part in zip(rows, share, strict=False)
     ]
     assert [tuple(total) for total in state.totals()] == brute_force(shared, weighted=True, all_judged=False)
 
