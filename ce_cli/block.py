@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats, Ints
@@ -47,6 +51,10 @@ class Block:
     scores: Floats
     weight: Floats | None
     soft: bool = False
+
+    def unplaced(self, start: int, stop: int) -> Block:
+        """Return some of the rows without their positions and weights, for a kernel that needs neither."""
+        return Block(None, self.label[start:stop], self.scores[start:stop], None, self.soft)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +100,34 @@ class Objective:
 
     loss: Floats
     weight: Floats | None
+
+
+def in_pieces(score: Callable[[Block], Scored], block: Block, rows: int) -> Scored:
+    """Score a block a few rows at a time, so that what a kernel works on stays in the cache.
+
+    Rows do not depend on each other, so the result is the same. Each piece has one part, of all its rows.
+    """
+    if len(block.label) <= rows:
+        return score(block)
+    pieces = [score(block.unplaced(start, start + rows)) for start in range(0, len(block.label), rows)]
+    loss, prob_label = _joined(pieces, "loss"), _joined(pieces, "prob_label")
+    label = np.concatenate([piece.parts[0].label for piece in pieces])
+    objectives = [piece.objective for piece in pieces if piece.objective is not None]
+    return Scored(
+        loss=loss,
+        prob_label=prob_label,
+        predicted=_joined(pieces, "predicted"),
+        correct=_joined(pieces, "correct"),
+        judged=_joined(pieces, "judged"),
+        confidence=_joined(pieces, "confidence"),
+        outcome=_joined(pieces, "outcome"),
+        brier=_joined(pieces, "brier"),
+        parts=(Part(None, label, loss, prob_label, None),),
+        clipped=_joined(pieces, "clipped"),
+        objective=Objective(_joined(objectives, "loss"), _joined(objectives, "weight")) if objectives else None,
+    )
+
+
+def _joined(pieces: Sequence[Any], name: str) -> Any:
+    values = [getattr(piece, name) for piece in pieces]
+    return None if values[0] is None else np.concatenate(values)

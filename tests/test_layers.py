@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent / "ce_cli"
 # From the bottom up. An entry is a module or a package of `ce_cli`; each stands in one layer.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     (
-        "names, codes, types and plain data, which import nothing of ours",
-        frozenset({"_version", "arrays", "errors", "metrics", "report", "workers"}),
+        "names, codes, types and plain data, threads and signals, which import nothing of ours",
+        frozenset({"_version", "arrays", "errors", "metrics", "process", "report", "workers"}),
     ),
     ("what was asked for and decided, and what flows between the layers", frozenset({"plan", "block"})),
     (

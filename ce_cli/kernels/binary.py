@@ -40,7 +40,8 @@ def from_probabilities(prob: Floats) -> BinaryOutcome:
     """
     with np.errstate(divide="ignore"):
         positive = np.log(prob)
-        negative = np.log1p(-prob)
+        negative = np.negative(prob)
+        np.log1p(negative, out=negative)
     return BinaryOutcome(_negated(negative), _negated(positive), 1.0 - prob, prob)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.block import Objective, Part, Scored
+from ce_cli.block import Objective, Part, Scored, in_pieces
 from ce_cli.checks import RowChecks
 from ce_cli.kernels import multiclass, smoothing
 from ce_cli.plan import Scale
@@ -56,50 +56,38 @@ class MulticlassTask:
 
     def score(self, block: Block) -> Scored:
         """Return the losses of a block."""
+        return in_pieces(self._score, block, max(1, _KERNEL_CELLS // self._context.plan.k))
+
+    def _score(self, block: Block) -> Scored:
         label = block.label.astype(np.int64)
         scores, clipped = block.scores, None
         eps = self._context.plan.eps
         if eps is not None:
             scores = np.clip(scores, eps, 1 - eps)
             clipped = multiclass.pick(scores, label) != multiclass.pick(block.scores, label)
-        rows = max(1, _KERNEL_CELLS // self._context.plan.k)
-        pieces = [
-            self._piece(scores[at : at + rows], label[at : at + rows]) for at in range(0, max(1, len(label)), rows)
-        ]
-        loss, prob, predicted, confidence, brier, objective, weight = (
-            np.concatenate(part) for part in zip(*pieces, strict=True)
-        )
-        correct = predicted == label
-        plan = self._context.plan
+        outcome = self._outcome(scores, label)
+        correct = outcome.predicted == label
         return Scored(
-            loss=loss,
-            prob_label=prob,
-            predicted=predicted,
+            loss=outcome.loss,
+            prob_label=outcome.prob_label,
+            predicted=outcome.predicted,
             correct=correct,
             judged=None,
-            confidence=confidence,
+            confidence=multiclass.pick(outcome.probs, outcome.predicted),
             outcome=correct,
-            brier=brier if plan.k > 2 else brier * 0.5,
-            parts=(Part(None, label, loss, prob, None),),
+            brier=outcome.brier if self._context.plan.k > 2 else outcome.brier * 0.5,
+            parts=(Part(None, label, outcome.loss, outcome.prob_label, None),),
             clipped=clipped,
-            objective=Objective(objective, weight if len(weight) else None) if len(objective) else None,
+            objective=self._objective(scores, label, outcome.loss),
         )
 
-    def _piece(self, scores: Floats, label: Ints) -> tuple[Floats, Floats, Ints, Floats, Floats, Floats, Floats]:
-        outcome = self._outcome(scores, label)
-        confidence = multiclass.pick(outcome.probs, outcome.predicted)
-        objective, weight = self._objective(scores, label, outcome.loss)
-        return outcome.loss, outcome.prob_label, outcome.predicted, confidence, outcome.brier, objective, weight
-
-    def _objective(self, scores: Floats, label: Ints, loss: Floats) -> tuple[Floats, Floats]:
-        """Return the smoothed and class-weighted loss and its weight, each empty where it would be the plain one."""
-        plan, none = self._context.plan, np.zeros(0)
+    def _objective(self, scores: Floats, label: Ints, loss: Floats) -> Objective | None:
+        plan = self._context.plan
         if not plan.smoothing and plan.class_weights is None:
-            return none, none
+            return None
         on_label, on_each = smoothing.spread(plan.smoothing, plan.smoothing_kind, plan.k)
         losses = self._all_losses(scores) if plan.smoothing else None
-        total, weight = smoothing.class_objective(label, loss, losses, on_label, on_each, plan.class_weights)
-        return total, none if weight is None else weight
+        return Objective(*smoothing.class_objective(label, loss, losses, on_label, on_each, plan.class_weights))
 
     def _all_losses(self, scores: Floats) -> Floats:
         scale = self._context.plan.scale

@@ -170,10 +170,3 @@ def test_rows_of_a_block_stand_alone():
                 loss, part = smoothing.class_objective(label[row], own[row], losses[row], *spread, weights)
                 assert loss[0] == whole[at]
                 assert part is None or part[0] == weight[at]
-
-
-def test_the_shares_of_the_definition_sum_to_one():
-    for kind in KINDS:
-        for k in (2, 3, 10):
-            on_label, on_each = smoothing.spread(0.1, kind, k)
-            assert on_label + k * on_each == pytest.approx(1, rel=1e-15)
