@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SECTIONS = ("Input", "Scoring", "Statistics", "Output", "Gates", "Work")
 
 
-class Line(click.ParamType[str]):
+class Line(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.4 on
     """Text that may hold spaces; several in an environment variable stand on a line each."""
 
     name = "text"
@@ -37,7 +37,7 @@ class Line(click.ParamType[str]):
         self.name = name
 
 
-class Names(click.ParamType[tuple[str, ...]]):
+class Names(click.ParamType):  # type: ignore[type-arg]  # likewise
     """Names separated by commas, quoted as in CSV where one holds a comma."""
 
     name = "A,B,…"
@@ -59,6 +59,8 @@ class SectionedCommand(click.Command):
         """Write the options by section."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
+            if not isinstance(param, click.Option):
+                continue
             record = param.get_help_record(ctx)
             if record is not None:
                 sections.setdefault(section_of(param), []).append(record)
@@ -149,7 +151,12 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input("--no-header", is_flag=True, help="Text files have no header; their columns are called 1, 2, ….")
 @_input("--label-col", metavar="NAME", help="Column of the label.")
 @_input("--pred-cols", type=Names(), metavar="A,B,…", help="Score columns, names or patterns (prob_*), in class order.")
-@_input("--id-col", multiple=True, type=Line("NAME"), help="Key column that both files have (repeatable).")
+@_input(
+    "--id-col",
+    multiple=True,
+    type=Line("NAME"),
+    help="Key column of both files, or NAME=NAME where they call it differently (repeatable).",
+)
 @_input("--weight-col", metavar="NAME", help="Column of the weights; none weighs unless it is named here.")
 @_input(
     "--classes", type=Names(), metavar="a,b,c", help="Classes: the order of named ones, the names of nameless ones."
@@ -225,7 +232,7 @@ def command(**values: Any) -> int:
 
     \b
       ce-eval predictions.csv --labels labels.csv
-      ce-eval predictions.parquet -l labels.parquet --json | jq .metrics.cross_entropy.value
+      ce-eval predictions.csv -l labels.csv --json | jq .metrics.skill.value
       ce-eval predictions.csv -l labels.csv --gate 'cross_entropy < 0.35'
     """
     return evaluate_command(values)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from ce_cli.errors import CeError, Problem, fail
-from ce_cli.readers.base import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +27,14 @@ LIST_NAMES = {"logprob": "logprobs", "logit": "logits", "prob": "probs"}
 LABEL_PREFIXES = ("label_", "target_")
 
 _SUM_TOLERANCE = 0.01  # of a sample row: only to tell which columns belong together, every row is verified later
+
+
+class Kind(Enum):
+    """How the cells of a column are to be read where the format leaves a choice (as text does)."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    CATEGORY = "category"  # text with few distinct values
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,8 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -
     label_table = predictions if labels is None else labels
     label_side: Side = "predictions" if labels is None else "labels"
     weight_side, weight = _weight(predictions, labels, options)
-    label = _label(label_table, options, weight, shared=set() if labels is None else set(predictions.columns))
-    chosen_ids = tuple(predictions.require(name, "--id-col") for name in options.id_col)
+    label = _label(label_table, options, weight, None if labels is None else predictions)
+    chosen_ids = _chosen_ids(predictions, labels, options)
     taken = {*chosen_ids} | ({weight} if weight and weight_side == "predictions" else set())
     if labels is None:
         taken.add(label)
@@ -132,6 +140,12 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -
     else:
         alignment = _alignment(options, ids)
     return Layout(scores, label, label_side, weight, weight_side, ids, alignment, label_ids)
+
+
+def _chosen_ids(predictions: TableInfo, labels: TableInfo | None, options: Options) -> tuple[str, ...]:
+    if labels is None:
+        return tuple(predictions.require(name, "--id-col") for name in options.id_col)
+    return tuple(_id_pair(name, predictions, labels)[0] for name in options.id_col)
 
 
 def _check_roles(label: str, label_side: Side, weight: str | None, weight_side: Side | None, scores: Scores) -> None:
@@ -154,7 +168,7 @@ def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) 
     return "predictions", found
 
 
-def _label(table: TableInfo, options: Options, weight: str | None, shared: set[str]) -> str:
+def _label(table: TableInfo, options: Options, weight: str | None, predictions: TableInfo | None) -> str:
     if options.label_col is not None:
         if "," in options.label_col and table.find(options.label_col) is None:
             raise fail(
@@ -168,16 +182,22 @@ def _label(table: TableInfo, options: Options, weight: str | None, shared: set[s
         if found is not None and found != weight:
             return found
     rest = [name for name in table.columns if not is_id(name) and not is_index(name) and not is_weight(name)]
-    if len(rest) > 1:
-        rest = [name for name in rest if name not in shared] if shared else []
-    if len(rest) == 1:
+    separate = predictions is not None
+    if predictions is not None and len(rest) > 1:
+        rest = [name for name in rest if name not in predictions.columns]
+    if separate and len(rest) == 1:
         return rest[0]
+    hint = f"name the label's column with --label-col; the columns are: {listed(table.columns)}"
+    if not separate:
+        hint = f"if the labels are in another file, pass --labels FILE; else {hint}"
+    elif any(name.lower().startswith(tuple(PREFIXES)) or name.lower() in STRONG_SCORES for name in table.columns):
+        hint = f"this file looks like predictions: are the two files swapped? Else {hint}"
     raise CeError(
         Problem(
             "unknown_column",
             "no column is called " + ", ".join(LABEL_NAMES[:-1]) + f" or {LABEL_NAMES[-1]}",
             file=table.path,
-            hint=f"name the label's column with --label-col; the columns are: {listed(table.columns)}",
+            hint=hint,
         )
     )
 
@@ -220,8 +240,8 @@ def _ids(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the key columns as the predictions and as the labels spell them."""
     if options.id_col:
-        mine = tuple(predictions.require(name, "--id-col") for name in options.id_col)
-        return mine, tuple(labels.require(name, "--id-col") for name in options.id_col)
+        pairs = [_id_pair(name, predictions, labels) for name in options.id_col]
+        return tuple(mine for mine, _ in pairs), tuple(other for _, other in pairs)
     mine = _recognised_ids(predictions.columns, labels.columns)
     if not mine:
         excluded = {*scores.columns, label, weight}
@@ -234,6 +254,14 @@ def _ids(
             return _shared_index(predictions, labels)
         mine = named
     return mine, tuple(labels.require(name, "--id-col") for name in mine)
+
+
+def _id_pair(name: str, predictions: TableInfo, labels: TableInfo) -> tuple[str, str]:
+    """Return a key column as both files spell it: NAME, or NAME=NAME."""
+    mine, equals, other = name.partition("=")
+    if not equals or predictions.find(name) is not None:
+        mine = other = name
+    return predictions.require(mine, "--id-col"), labels.require(other, "--id-col")
 
 
 def _shared_index(predictions: TableInfo, labels: TableInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -136,6 +136,9 @@ class LabelCodec:
         missing = nulls(coded)
         index = view(coded.indices)
         assert index is not None  # indices are integers
+        if None in words:
+            empty = index == words.index(None)
+            missing = empty if missing is None else missing | empty
         if missing is not None:
             index = np.where(missing, 0, index)
         values = table.take(index)

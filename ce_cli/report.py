@@ -115,7 +115,7 @@ COUNTS: tuple[str, ...] = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything that one evaluation found out.
 
@@ -164,6 +164,9 @@ class Report:
         raise AttributeError(
             f"this report has no metric {name!r}; it has {', '.join(self.__dict__.get('metrics', ()))}"
         )
+
+    def __repr__(self) -> str:
+        return f"Report({self.signature!r}, cross_entropy={self.metrics['cross_entropy'].value!r} {self.unit})"
 
     def with_gates(self, gates: tuple[GateResult, ...]) -> Report:
         """Return the same report with these verdicts."""

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ce_cli.columns import LABEL_PREFIXES, Layout, SampleColumn, Scores, TableInfo, decide, listed
+from ce_cli.columns import LABEL_PREFIXES, Kind, Layout, SampleColumn, Scores, TableInfo, decide, listed
 from ce_cli.errors import CeError, fail
 from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_truth_word
 from ce_cli.plan import EvalPlan, Scale
 from ce_cli.readers.arrays import cell_texts, is_list, list_size, number, plain
-from ce_cli.readers.base import Kind
 from ce_cli.tasks.base import Context
 from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from ce_cli._version import __version__
-from ce_cli.columns import WEIGHT_NAMES, is_id, is_index
+from ce_cli.columns import WEIGHT_NAMES, is_id, is_index, is_weight, listed
 from ce_cli.kernels.double import log_of_base
 from ce_cli.metrics import QUANTILES
 from ce_cli.report import COUNTS, ClassRow, Columns, InputFile, Issue, Metric, Report, WorstRow
@@ -179,8 +179,8 @@ def _issues(
     if (context.plan.smoothing or context.plan.class_weights) and "skill" in metrics:
         message = "skill and normalized_entropy compare the loss without smoothing and class weights with the prior"
         found.append(Issue("plain_skill", "note", message))
-    if context.plan.alignment == "position" and labels is not None:
-        found += _lonely_ids(predictions, labels)
+    if context.plan.alignment == "position" and labels is not None and not context.layout.ids:
+        found += _unused_keys(context, predictions, labels)
     present = [name for data in (predictions, labels) if data is not None for name in data.names]
     weight = next((name for name in present if name.lower() in WEIGHT_NAMES), None)
     if weight is not None and context.layout.weight is None:
@@ -193,6 +193,24 @@ def _issues(
             )
         )
     return found
+
+
+def _unused_keys(context: Context, predictions: DataSet, labels: DataSet) -> list[Issue]:
+    """Say so where rows were paired by position though the files have columns that could tell them apart."""
+    used = {*context.layout.scores.columns, context.layout.label, context.layout.weight}
+    unused = [
+        [name for name in data.names if name not in used and not is_weight(name)] for data in (predictions, labels)
+    ]
+    if not any(unused):
+        return []
+    mine, other = (listed(names, 3) if names else "nothing" for names in unused)
+    message = (
+        "rows were paired by position: the files share no key "
+        f"(beside scores and labels, {predictions.path} has {mine}, {labels.path} has {other})"
+    )
+    likely = any(is_id(name) or is_index(name) for names in unused for name in names) or all(unused)
+    hint = "if one of these is a key, give it the same name in both files or pass --id-col NAME=NAME"
+    return [Issue("paired_by_position", "warning" if likely else "note", message, hint=hint)]
 
 
 # name: severity, message after the number of rows for one and for several, hint
@@ -231,16 +249,6 @@ _ROW_ISSUES: dict[str, tuple[Literal["note", "warning"], str, str, str | None]] 
         None,
     ),
 }
-
-
-def _lonely_ids(predictions: DataSet, labels: DataSet) -> list[Issue]:
-    """Say so where rows were paired by position though one of the files has ids."""
-    for one, two in ((predictions, labels), (labels, predictions)):
-        ids = [name for name in one.names if is_id(name) or is_index(name)]
-        if ids and not any(is_id(name) or is_index(name) for name in two.names):
-            message = f"rows were paired by position: {two.path} has nothing like column {ids[0]} of {one.path}"
-            return [Issue("paired_by_position", "warning", message, hint="give both files the same id column")]
-    return []
 
 
 def _row_issues(outcome: Outcome) -> list[Issue]:

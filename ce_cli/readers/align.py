@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ce_cli.block import Pair
+from ce_cli.columns import Kind
 from ce_cli.errors import CeError, Problem
 from ce_cli.readers.arrays import nulls, plain, texts, view
-from ce_cli.readers.base import MALFORMED, Kind
+from ce_cli.readers.base import MALFORMED
 from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:

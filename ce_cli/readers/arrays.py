@@ -228,8 +228,6 @@ def _from_text(array: pa.Array, missing: Bools | None) -> Numbers:
 
 def number(text: str) -> float:
     """Return the number that a text is; raises ValueError where it is none."""
-    if text in ("true", "false"):
-        return float(text == "true")
     if "_" in text:  # Python reads 1_000
         raise ValueError(text)
     return float(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,20 +9,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ce_cli.columns import Kind
     from ce_cli.workers import Workers
 
 # A column that a batch has where some of its rows had the wrong number of cells: it says what is wrong with each row.
 MALFORMED = "\x00malformed"
 SAMPLE_ROWS = 200
 SAMPLE_CELLS = 20_000
-
-
-class Kind(Enum):
-    """How the cells of a column are to be read where the format leaves a choice (as text does)."""
-
-    NUMBER = "number"
-    TEXT = "text"
-    CATEGORY = "category"  # text with few distinct values
 
 
 class DataSet(Protocol):

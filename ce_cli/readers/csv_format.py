@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from ce_cli.columns import Kind
 from ce_cli.errors import CeError, fail
-from ce_cli.readers.base import MALFORMED, Kind, sample_rows
+from ce_cli.readers.base import MALFORMED, sample_rows
 from ce_cli.readers.csv_text import blocks, first_record, not_utf8, sniff
 from ce_cli.readers.streams import HEAD_BYTES
 
@@ -103,7 +104,7 @@ class CsvData:
                 "no_header",
                 f"the first line looks like data: {(fractional or numbers)[0]} is a number",
                 file=self.path,
-                hint="if the file has no header, pass --no-header (its columns are then called 1, 2, …)",
+                hint="if neither file has a header, pass --no-header (columns are then 1, 2, …); else give the column a name",
             )
         repeated = [name for name in self.names if self.names.count(name) > 1]
         if repeated:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ce_cli.columns import Kind
     from ce_cli.plan import Options
-    from ce_cli.readers.base import DataSet, Kind
+    from ce_cli.readers.base import DataSet
     from ce_cli.readers.streams import Source
     from ce_cli.workers import Workers
 

@@ -49,12 +49,12 @@ def joined(
     for batch in predictions.batches(mine, workers):
         at = index.find(batch)
         if MALFORMED in batch.schema.names:
-            at = faults.note_malformed(batch, start, at)
+            at = faults.note_malformed(batch, at)
         rows = np.arange(start, start + batch.num_rows)
         faults.note(batch, rows, at)
         start += batch.num_rows
         counts.predictions = start
-        found = np.flatnonzero(at >= 0)
+        found = np.flatnonzero(at != -1)
         if not faults.fatal(drop=drop):
             yield from _pairs(batch, rows, at, found, table, chunk_rows)
     faults.finish(counts, drop=drop)
@@ -66,7 +66,9 @@ def _pairs(
     for offset in range(0, len(found), chunk_rows):
         chosen = found[offset : offset + chunk_rows]
         mine = batch.slice(offset, len(chosen)) if len(found) == batch.num_rows else batch.take(_indices(chosen))
-        yield Pair(rows[chosen], at[chosen], mine, table.take(_indices(at[chosen])))
+        # A malformed row has no label; whichever stands in its place is not looked at.
+        labels = np.maximum(at[chosen], 0)
+        yield Pair(rows[chosen], labels, mine, table.take(_indices(labels)))
 
 
 def _indices(positions: Ints) -> pa.Array:
@@ -152,8 +154,7 @@ class _JoinFaults:
         self._first_repeat = ""
         self._lonely = Tally()
         self._first_lonely = ""
-        self._malformed = Tally()
-        self._first_malformed = ""
+        self._malformed = False
 
     def note(self, batch: pa.RecordBatch, rows: Ints, at: Ints) -> None:
         """Look at one batch."""
@@ -167,28 +168,23 @@ class _JoinFaults:
                 self._first_lonely = self._text(batch, int(lonely[0]))
             self._lonely.add(rows[lonely])
 
-    def note_malformed(self, batch: pa.RecordBatch, start: int, at: Ints) -> Ints:
-        """Note rows that had too many or too few cells; return `at` with -2 for them, which have no id to look for."""
-        bad = _malformed_rows(batch)
-        if not self._malformed.count:
-            self._first_malformed = batch.column(MALFORMED)[int(bad.argmax())].as_py()
-        self._malformed.add(start + np.flatnonzero(bad))
-        return np.where(bad, -2, at)
+    def note_malformed(self, batch: pa.RecordBatch, at: Ints) -> Ints:
+        """Return `at` with -2 for rows that had too many or too few cells, which have no id; the row checks tell them."""
+        self._malformed = True
+        return np.where(_malformed_rows(batch), -2, at)
 
     def fatal(self, *, drop: bool) -> bool:
         """Tell whether the rows no longer matter, because an error will be raised."""
-        return bool(self._repeats or self._index.repeated or self._malformed.count or (self._lonely.count and not drop))
+        return bool(self._repeats or self._index.repeated or (self._lonely.count and not drop))
 
     def finish(self, counts: AlignmentCounts, *, drop: bool) -> None:
         """Raise what was found, or count it."""
         # Where ids are twice or rows have none, which labels have no prediction cannot be told.
-        unclear = self._index.repeated is not None or self._malformed.count
+        unclear = self._index.repeated is not None or self._malformed
         unlabelled = np.zeros(0, dtype=np.int64) if unclear else np.flatnonzero(~self._seen)
         counts.unmatched_predictions = self._lonely
         counts.unmatched_labels.add(unlabelled)
         problems = []
-        if self._malformed.count:
-            problems.append(malformed(self._predictions, self._malformed, self._first_malformed))
         if self._repeats:
             problem = _duplicate(self._layout.ids, self._predictions, np.array(self._repeated), self._first_repeat)
             problems.append(replace(problem, count=self._repeats))
@@ -208,6 +204,8 @@ class _JoinFaults:
 
     def _missing(self, file: str, columns: tuple[str, ...], message: str, rows: tuple[int, ...], count: int) -> Problem:
         hint = "pass --missing drop to leave out what has no partner"
+        if not self._seen.any():
+            hint = "no id is in both files: compare how they are written, and name other key columns with --id-col"
         return Problem("missing_id", message, file, ", ".join(columns), rows, count, hint)
 
     def _note_repeats(self, batch: pa.RecordBatch, rows: Ints, at: Ints) -> None:

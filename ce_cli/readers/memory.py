@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ce_cli.readers.base import Kind, sample_rows
+from ce_cli.readers.base import sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ce_cli.columns import Kind
     from ce_cli.workers import Workers
 
 _BATCH_ROWS = 1 << 17
@@ -56,10 +57,15 @@ def table_of(data: Any, column: str) -> pa.Table:
     if hasattr(data, "to_frame") and hasattr(data, "index") and not hasattr(data, "columns"):
         data = data.to_frame(name=data.name if data.name is not None else column)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
-        return pa.Table.from_pandas(data, preserve_index=False)
+        return pa.Table.from_pandas(data, preserve_index=not _counts_rows(data.index))
     if hasattr(data, "__arrow_c_stream__"):
         return pa.table(data)
     return pa.Table.from_arrays([_array_of(np.asarray(data))], names=[column])
+
+
+def _counts_rows(index: Any) -> bool:
+    """Tell whether the index of a frame only numbers its rows, as pandas does by itself."""
+    return index.name is None and index.equals(type(index)(range(len(index)))) if index.nlevels == 1 else False
 
 
 def _array_of(values: np.ndarray[Any, Any]) -> pa.Array:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ce_cli.columns import Kind
 from ce_cli.errors import fail
-from ce_cli.readers.base import Kind, sample_rows
+from ce_cli.readers.base import sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

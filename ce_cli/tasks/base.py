@@ -122,7 +122,9 @@ def check_labels(context: Context, pair: Pair, checks: RowChecks) -> Encoded:
         known = ", ".join(context.plan.classes[:8]) + (", …" if context.plan.k > 8 else "")
         return Fault(layout.label, text, f"{text!r} is not one of the classes {known}")
 
-    hint = "name the classes with --classes, in the order of the score columns"
+    hint = (
+        "each class has a score column: add it, name the classes with --classes, or leave rows out with --ignore-label"
+    )
     if context.plan.single_score:
         hint = "a single score column takes labels 0/1 or true/false; for other names pass --positive NAME"
     checks.fail("unknown_label", encoded.unknown, context.labels_path, describe, hint=hint, rows=rows)

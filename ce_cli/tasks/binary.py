@@ -87,9 +87,9 @@ class BinaryTask:
         plan = self._context.plan
         if not plan.smoothing and plan.class_weights is None:
             return None
-        smoothed = smoothing.smoothed_binary(label, plan.smoothing, plan.smoothing_kind)
+        shares = smoothing.smoothed_binary(label, plan.smoothing, plan.smoothing_kind)
         return Objective(
-            *smoothing.binary_objective(smoothed, outcome.loss_negative, outcome.loss_positive, plan.class_weights)
+            *smoothing.binary_objective(shares, outcome.loss_negative, outcome.loss_positive, plan.class_weights)
         )
 
     def _clipped(self, block: Block) -> tuple[Floats, Bools | None]:

@@ -85,9 +85,9 @@ class MulticlassTask:
         plan = self._context.plan
         if not plan.smoothing and plan.class_weights is None:
             return None
-        on_label, on_each = smoothing.spread(plan.smoothing, plan.smoothing_kind, plan.k)
+        own, other = smoothing.spread(plan.smoothing, plan.smoothing_kind, plan.k)
         losses = self._all_losses(scores) if plan.smoothing else None
-        return Objective(*smoothing.class_objective(label, loss, losses, on_label, on_each, plan.class_weights))
+        return Objective(*smoothing.class_objective(label, loss, losses, own, other, plan.class_weights))
 
     def _all_losses(self, scores: Floats) -> Floats:
         scale = self._context.plan.scale

@@ -35,6 +35,7 @@ _TOLERANCE = {
     "float16": math.sqrt(float(np.finfo(np.float16).eps)),
 }
 _WIDEST_TOLERANCE = 0.01
+_ROUNDING = float(np.finfo(np.float64).eps)  # of a sum, for each term: less is no reason to normalise
 _SENTINELS = (
     -9999.0,
     float(np.finfo(np.float64).min),
@@ -42,6 +43,7 @@ _SENTINELS = (
     float(np.finfo(np.float16).min),
     -3.3895313892515355e38,  # bfloat16
 )
+_MEND = "mend the model's output, or leave the rows out with --on-invalid drop"
 _BASES = {"e": None, "2": 2.0, "10": 10.0}
 _NAMES_OF_SCORES = {
     Scale.PROBS: "probability",
@@ -136,7 +138,9 @@ def _fail_unreadable(context: Context, checks: RowChecks, name: str, bad: dict[i
         flags,
         context.predictions_path,
         lambda at: Fault(name, bad[at], f"{bad[at]!r} is not a number"),
-        hint="choose the score columns with --pred-cols",
+        hint="write numbers with a decimal point"
+        if any("," in text for text in bad.values())
+        else "choose the score columns with --pred-cols",
     )
 
 
@@ -144,9 +148,7 @@ def _check_nan(context: Context, scores: Floats, checks: RowChecks) -> None:
     # NaN is the only value for which the sum of minimum and maximum is NaN without an infinity of both signs.
     if scores.size and not np.isnan(scores.max()):
         return
-    _fail_scores(
-        context, checks, "nan_prediction", np.isnan(scores), lambda _: "NaN is not a score", "fix the model's output"
-    )
+    _fail_scores(context, checks, "nan_prediction", np.isnan(scores), lambda _: "NaN is not a score", _MEND)
 
 
 def _fail_scores(
@@ -218,7 +220,7 @@ def _check_sums(
         _fail_rows(context, checks, "row_sum", zero, lambda _: "the probabilities are all 0", None)
         with np.errstate(invalid="ignore", divide="ignore"):
             normalized = probs / sums[:, None]
-        return normalized, ScoreNotes(above, sums != 1.0, error)
+        return normalized, ScoreNotes(above, error > probs.shape[1] * _ROUNDING, error)
     beyond = error > _TOLERANCE[context.plan.score_dtype]
     if beyond.any():
         bad = beyond.copy()
@@ -327,7 +329,7 @@ def _check_log_sums(
         )
         with np.errstate(invalid="ignore"):
             shifted = scores - (totals / (1.0 if base is None else math.log(base)))[:, None]
-        return np.minimum(shifted, 0.0), ScoreNotes(above, totals != 0.0, error)
+        return np.minimum(shifted, 0.0), ScoreNotes(above, error > scores.shape[1] * _ROUNDING, error)
     _fail_rows(
         context,
         checks,

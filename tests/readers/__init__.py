@@ -13,7 +13,7 @@ from ce_cli.columns import Layout, Scores
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ce_cli.readers.base import Kind
+    from ce_cli.columns import Kind
     from ce_cli.workers import Workers
 
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ce_cli.columns import Layout, Scores
+from ce_cli.columns import Kind, Layout, Scores
 from ce_cli.errors import CeError
 from ce_cli.readers.align import AlignmentCounts, OutOfOrderError, same, side_by_side, single_file, wanted_columns
-from ce_cli.readers.base import Kind
 from ce_cli.workers import Workers
 from tests.readers import Chunked, cuts_of, layout_of
 

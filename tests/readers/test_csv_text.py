@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ce_cli.columns import Kind
 from ce_cli.errors import CeError
 from ce_cli.readers import csv_text
-from ce_cli.readers.base import MALFORMED, Kind
+from ce_cli.readers.base import MALFORMED
 from ce_cli.readers.csv_format import CsvData
 from ce_cli.readers.csv_text import Dialect, blocks, first_record, sniff
 from ce_cli.readers.streams import FileSource
