@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ce_cli.engine import Job, run
@@ -89,17 +90,25 @@ def _sinks(context: Context, per_sample: str | None, errors: str | None) -> Iter
 
 def options_from(values: dict[str, Any]) -> Options:
     """Build options from keyword arguments."""
-    lists = {"pred_cols", "id_col", "classes", "ignore_label"}
     known = set(Options.__dataclass_fields__)
     unknown = sorted(set(values) - known)
     if unknown:
         raise fail(
             "bad_option", f"there is no option {unknown[0]!r}", hint=f"the options are: {', '.join(sorted(known))}"
         )
-    for name in lists & set(values):
-        value = values[name]
-        values[name] = (value,) if isinstance(value, str) else tuple(str(part) for part in value)
-    return Options.from_mapping(values)
+    return Options.from_mapping({name: _as_option(name, value) for name, value in values.items()})
+
+
+def _as_option(name: str, value: Any) -> Any:
+    """Return a value as the command line would give it: names are text, several of them a tuple."""
+    if Options.__dataclass_fields__[name].default == ():
+        several = isinstance(value, Iterable) and not isinstance(value, str)
+        return tuple(str(part) for part in value) if several else (str(value),)
+    if name == "positive" and value is not None:
+        return str(value)
+    if name == "class_weights" and isinstance(value, Mapping):
+        return {str(label): weight for label, weight in value.items()}
+    return value
 
 
 def _opened(data: Any, options: Options, role: str, *, twice: bool) -> DataSet:

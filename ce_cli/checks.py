@@ -44,17 +44,17 @@ class _Kind:
 
 
 class Faults:
-    """All faults seen so far, by code; mergeable, and the same in any order."""
+    """All faults seen so far, by code and file; mergeable, and the same in any order."""
 
     def __init__(self) -> None:
         self.invalid = 0
-        self.kinds: dict[str, _Kind] = {}
+        self.kinds: dict[tuple[str, str], _Kind] = {}
         self.low: Floats | None = None
         self.high: Floats | None = None
 
     def add(self, code: str, file: str, rows: Ints, first: Fault, hint: str | None = None) -> None:
         """Add the rows (numbers from 0, ascending) that show one fault; `first` is that of the lowest."""
-        kind = self.kinds.setdefault(code, _Kind(file, hint))
+        kind = self.kinds.setdefault((code, file), _Kind(file, hint))
         kind.tally.add(rows)
         if kind.first is None or int(rows[0]) < kind.first_row:
             kind.first_row, kind.first = int(rows[0]), first
@@ -67,8 +67,8 @@ class Faults:
     def merge(self, other: Faults) -> None:
         """Add what another state has seen."""
         self.invalid += other.invalid
-        for code, kind in other.kinds.items():
-            mine = self.kinds.setdefault(code, _Kind(kind.file, kind.hint))
+        for key, kind in other.kinds.items():
+            mine = self.kinds.setdefault(key, _Kind(kind.file, kind.hint))
             mine.tally.merge(kind.tally)
             if kind.first is not None and (mine.first is None or kind.first_row < mine.first_row):
                 mine.first_row, mine.first = kind.first_row, kind.first
@@ -76,9 +76,9 @@ class Faults:
             self.widen(other.low, other.high)
 
     def problems(self) -> list[Problem]:
-        """Return one problem for each code, in the order of the codes."""
+        """Return one problem for each code and file, in the order of the codes."""
         return sorted(
-            (self._problem(code, kind) for code, kind in self.kinds.items()),
+            (self._problem(code, kind) for (code, _), kind in sorted(self.kinds.items(), key=lambda item: item[0])),
             key=lambda problem: CODES.index(problem.code),
         )
 
@@ -131,10 +131,13 @@ class RowChecks:
             self.kept += [self._row(code, int(row), describe(int(row))) for row in at]
         self.skip(bad)
 
-    def skip(self, rows: Bools | None) -> None:
-        """Leave rows out of all that follows without a fault."""
-        if rows is not None and rows.any():
-            self.ok = ~rows if self.ok is None else self.ok & ~rows
+    def skip(self, rows: Bools | None) -> Ints:
+        """Leave rows out of all that follows without a fault; return the positions of those that were still in."""
+        if rows is None or not rows.any():
+            return np.zeros(0, dtype=np.int64)
+        left = rows if self.ok is None else rows & self.ok
+        self.ok = ~rows if self.ok is None else self.ok & ~rows
+        return np.flatnonzero(left)
 
     def _row(self, code: str, at: int, fault: Fault) -> FaultRow:
         return FaultRow(int(self.rows[at]) + 1, fault.column, fault.value, code, fault.message)

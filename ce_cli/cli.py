@@ -258,6 +258,9 @@ def run(arguments: Sequence[str]) -> int:
         return _guarded(_forget_stdout, ExitCode.OK)
     except (KeyboardInterrupt, click.Abort):
         return int(ExitCode.INTERRUPTED)
+    except OSError as error:  # a disk that is full, an output that went away: reading has errors of its own
+        told = fail("unwritable_output", error.strerror or str(error), file=error.filename)
+        return _guarded(partial(_show_error, told, as_json=display["json"]), ExitCode.ERROR)
     except Exception as error:  # a defect: one line, not a screen of internals
         if display["debug"]:
             raise

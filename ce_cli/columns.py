@@ -79,7 +79,6 @@ class Scores:
     names: tuple[str, ...]
     scale: str | None
     list_size: int | None = None
-    from_prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,9 +303,7 @@ def _named_scores(table: TableInfo, patterns: tuple[str, ...]) -> Scores:
         return _list_scores(table, columns[0])
     prefix = next((p for p in _longest_first() if all(name.lower().startswith(p) for name in columns)), None)
     if prefix is not None:
-        return Scores(
-            tuple(columns), tuple(name[len(prefix) :] for name in columns), PREFIXES[prefix], from_prefix=True
-        )
+        return Scores(tuple(columns), tuple(name[len(prefix) :] for name in columns), PREFIXES[prefix])
     scale = _scale_of_name(columns[0]) if len(columns) == 1 else None
     return Scores(tuple(columns), tuple(columns) if len(columns) > 1 else (), scale)
 
@@ -342,7 +339,7 @@ def _prefixed_scores(table: TableInfo, free: list[str], options: Options) -> Sco
         )
     for prefix, columns in found.items():
         names_without = tuple(name[len(prefix) :] for name in columns)
-        return Scores(tuple(columns), names_without, PREFIXES[prefix], from_prefix=True)
+        return Scores(tuple(columns), names_without, PREFIXES[prefix])
     return None
 
 
@@ -380,7 +377,7 @@ def _single_prefixed(table: TableInfo, free: list[str], options: Options) -> Sco
     for prefix in _longest_first():
         columns = [name for name in free if name.lower().startswith(prefix) and table.columns[name].kind == "number"]
         if len(columns) == 1:
-            return Scores(tuple(columns), (columns[0][len(prefix) :],), PREFIXES[prefix], from_prefix=True)
+            return Scores(tuple(columns), (columns[0][len(prefix) :],), PREFIXES[prefix])
     return None
 
 

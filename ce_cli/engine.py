@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class ScoredRows(NamedTuple):
-    """What a consumer of single rows gets: a pair, and for some of its positions what they score."""
+    """What a consumer of single rows gets: a pair, and for some of its positions their weight and what they score."""
 
     pair: Pair
-    pieces: list[tuple[Ints, Block, Scored]]
+    pieces: list[tuple[Ints, Floats | None, Scored]]
     faults: list[FaultRow]
 
 
@@ -45,7 +46,7 @@ class RowSink(Protocol):
 
     @property
     def wants_faults(self) -> bool:
-        """Whether invalid rows are to be described."""
+        """Whether it is the invalid rows that are to be told, not the scored ones."""
 
     def write(self, rows: ScoredRows) -> None:
         """Take the next rows."""
@@ -125,12 +126,11 @@ class Job(NamedTuple):
 def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None) -> Outcome:
     """Evaluate every row. Raises CeError with every kind of fault, unless invalid rows are to be dropped."""
     with Workers(job.options.jobs or default_jobs()) as workers:
-        try:
+        with contextlib.suppress(OutOfOrderError):
             return _fold(_in_order, job, workers, sinks, watcher)
-        except OutOfOrderError:
-            for sink in sinks:
-                sink.restart()
-            return _fold(_by_join, job, workers, sinks, watcher)
+        for sink in sinks:
+            sink.restart()
+        return _fold(_by_join, job, workers, sinks, watcher)
 
 
 def _in_order(job: Job, workers: Workers, counts: AlignmentCounts) -> Iterator[Pair]:
@@ -157,7 +157,11 @@ def _fold(
     watcher: Watcher | None,
 ) -> Outcome:
     counts = AlignmentCounts()
-    worker = _Worker(job.context, keep_rows=bool(sinks), keep_faults=any(sink.wants_faults for sink in sinks))
+    worker = _Worker(
+        job.context,
+        keep_rows=any(not sink.wants_faults for sink in sinks),
+        keep_faults=any(sink.wants_faults for sink in sinks),
+    )
     for scored in workers.ordered(worker, aligned(job, workers, counts)):
         if scored is not None:
             for sink in sinks:
@@ -173,10 +177,9 @@ def _fold(
 def _concluded(context: Context, state: EvalState, faults: Faults, counts: AlignmentCounts, *, drop: bool) -> Outcome:
     problems = faults.problems()
     unexpected = not_one_class(state.others, context.plan.classes[1], context.labels_path, context.layout.label)
-    if unexpected is not None:
-        raise CeError(unexpected, *problems)
-    if problems and not drop:
-        raise CeError(*problems)
+    fatal = [*counts.problems, *([] if unexpected is None else [unexpected])]
+    if fatal or (problems and not drop):
+        raise CeError(*fatal, *problems)
     if counts.predictions == 0:
         raise CeError(Problem("no_samples", "there are no rows", file=context.predictions_path))
     if state.scored == 0:
@@ -213,7 +216,7 @@ class _Worker:
             self.accumulators.give_back(accumulated)
 
     def _fold(self, pair: Pair, state: EvalState, faults: Faults) -> ScoredRows | None:
-        pieces: list[tuple[Ints, Block, Scored]] = []
+        pieces: list[tuple[Ints, Floats | None, Scored]] = []
         kept: list[FaultRow] = []
         offset = 0
         for part in slices(pair, self._task.block_rows(pair)):
@@ -232,16 +235,15 @@ class _Worker:
                     state.update(scored, block.weight, rows, self._describer(part, block.at, scored))
                 if self._keep_rows:
                     at = np.arange(len(part.rows)) if block.at is None else block.at
-                    pieces.append((at + offset, block, scored))
+                    pieces.append((at + offset, block.weight, scored))
             offset += len(part.rows)
-        return ScoredRows(pair, pieces, kept) if self._keep_rows else None
+        return ScoredRows(pair, pieces, kept) if self._keep_rows or self._keep_faults else None
 
     def _note(self, checked: Checked, part: Pair, state: EvalState) -> None:
         block, notes = checked.block, checked.notes
         at = slice(None) if block.at is None else block.at
         rows = part.rows[at]
-        if len(checked.ignored):
-            state.tallies["ignored"].add(part.rows[checked.ignored])
+        state.tallies["ignored"].add(part.rows[checked.ignored])
         state.tally("above_one", None if notes.above_one is None else notes.above_one[at], rows)
         state.tally("renormalized", None if notes.renormalized is None else notes.renormalized[at], rows)
         if notes.sum_error is not None:

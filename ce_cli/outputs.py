@@ -54,23 +54,24 @@ def _resolved(path: str | None) -> Path:
 
 
 class OutputFile:
-    """A file written beside its place, then renamed. `-` is standard output."""
+    """A file written beside its place, then renamed. `-` is standard output, with `spool` all of it at the end."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, spool: bool = False) -> None:
         self.path = path
+        self._spool = spool
         self._temporary: Path | None = None
         self.raw: Any = None
         self.open()
 
     def open(self) -> None:
         """Start, or start again."""
+        import tempfile
+
         if self.path == "-":
-            self.raw = sys.stdout.buffer
+            self.raw = tempfile.TemporaryFile() if self._spool else sys.stdout.buffer  # noqa: SIM115 - closed by commit
             return
         self.discard()
         target = Path(self.path)
-        import tempfile
-
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
         self._temporary = Path(name)
         self.raw = os.fdopen(handle, "wb")
@@ -78,7 +79,7 @@ class OutputFile:
     def commit(self) -> None:
         """Put the file in its place, with the permissions that a new file has."""
         if self._temporary is None:
-            self.raw.flush()
+            self._to_standard_output()
             return
         self.raw.close()
         umask = os.umask(0)
@@ -86,6 +87,15 @@ class OutputFile:
         self._temporary.chmod(0o666 & ~umask)
         self._temporary.replace(self.path)
         self._temporary = None
+
+    def _to_standard_output(self) -> None:
+        if self._spool:
+            import shutil
+
+            self.raw.seek(0)
+            shutil.copyfileobj(self.raw, sys.stdout.buffer)
+            self.raw.close()
+        sys.stdout.buffer.flush()
 
     def discard(self) -> None:
         """Leave nothing behind."""

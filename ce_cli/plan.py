@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -153,6 +154,16 @@ class EvalPlan:
     def unit(self) -> str:
         """The unit of every loss and entropy in the report."""
         return UNITS[self.base]
+
+    @property
+    def unit_size(self) -> float:
+        """What a loss in nats is divided by to have it in the report's unit."""
+        return 1.0 if self.base == "e" else math.log(float(self.base))
+
+    @property
+    def log_base(self) -> float | None:
+        """The base of the log-probabilities, None for e."""
+        return None if self.input_base == "e" else float(self.input_base)
 
     @property
     def k(self) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ce_cli.columns import LABEL_PREFIXES, Kind, Layout, SampleColumn, Scores, TableInfo, decide, listed
 from ce_cli.errors import CeError, fail
-from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_truth_word
+from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_truth_word, without_zeros
 from ce_cli.plan import EvalPlan, Scale
 from ce_cli.readers.arrays import cell_texts, is_list, list_size, number, plain
 from ce_cli.tasks.base import Context
@@ -39,7 +39,12 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options, *, v
     mine = describe(predictions)
     other = None if labels is None else describe(labels)
     layout = _with_label_columns(mine, other, options)
-    label_cells = [cell for cell in (other or mine).columns[layout.label].cells if cell is not None]
+    ignored = {*options.ignore_label}
+    label_cells = [
+        cell
+        for cell in (other or mine).columns[layout.label].cells
+        if cell is not None and not {cell, without_zeros(cell)} & ignored
+    ]
     layout = _with_list_size(layout, mine, options)
     layout, names, lookup, single = _classes(layout, options, label_cells)
     task = _task(options, names, single=single)
@@ -90,8 +95,7 @@ def describe(data: DataSet) -> TableInfo:
 def _sample_column(column: pa.ChunkedArray) -> SampleColumn:
     array = plain(column)
     if is_list(array.type):
-        first = array.slice(0, 1).to_pylist()
-        size = list_size(array.type) or (len(first[0]) if first and first[0] is not None else None)
+        size = list_size(array.type) or next((len(row) for row in array.to_pylist() if row is not None), None)
         return SampleColumn("list", (), size=size, dtype=_dtype(array.type.value_type))
     if pa.types.is_nested(array.type):
         return SampleColumn("other", ())
@@ -134,7 +138,7 @@ def _with_list_size(layout: Layout, predictions: TableInfo, options: Options) ->
     size = scores.list_size or len(options.classes)
     if not size:
         raise fail("no_samples", "the list column has no rows to tell the number of classes", file=predictions.path)
-    names = tuple(str(number) for number in range(size))
+    names = tuple(str(number) for number in range(size)) if size > 1 else ()
     return replace(layout, scores=Scores(scores.columns, names, scores.scale, size))
 
 

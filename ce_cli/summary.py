@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 from ce_cli._version import __version__
 from ce_cli.columns import WEIGHT_NAMES, is_id, is_index, is_weight, listed
-from ce_cli.kernels.double import log_of_base
 from ce_cli.metrics import QUANTILES
 from ce_cli.report import COUNTS, ClassRow, Columns, InputFile, Issue, Metric, Report, WorstRow
 from ce_cli.state.fractions import to_float
@@ -21,14 +20,13 @@ if TYPE_CHECKING:
     from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
 
-_UNIT_BASES = {"e": None, "2": 2.0, "10": 10.0}
 _FEW_ROWS = 30
 
 
 def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: DataSet | None) -> Report:
     """Build the report of a run."""
     plan, layout, state = context.plan, context.layout, outcome.state
-    classes = _class_names(context, state)
+    classes = plan.classes
     totals = state.classes.totals()
     metrics = _metrics(context, state, totals)
     return Report(
@@ -45,23 +43,12 @@ def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: 
         confidence=plan.confidence,
         counts=_counts(outcome),
         metrics=metrics,
-        quantiles={name: state.quantiles.quantile(float(name)) / _unit(context) for name in QUANTILES},
+        quantiles={name: state.quantiles.quantile(float(name)) / context.plan.unit_size for name in QUANTILES},
         max_row_sum_error=state.max_row_sum_error,
-        per_class=_class_rows(classes, totals, _unit(context)),
-        worst=_worst(state, classes, _unit(context)),
+        per_class=_class_rows(classes, totals, context.plan.unit_size),
+        worst=_worst(state, plan.unit_size),
         issues=tuple(_issues(context, outcome, metrics, predictions, labels)),
     )
-
-
-def _unit(context: Context) -> float:
-    return log_of_base(_UNIT_BASES[context.plan.base])
-
-
-def _class_names(context: Context, state: EvalState) -> tuple[str, ...]:
-    """Return the class names; a negative class that no option names is called as the labels call it."""
-    if not state.others:
-        return context.plan.classes
-    return (min(state.others, key=lambda text: state.others[text].first), context.plan.classes[1])
 
 
 def _counts(outcome: Outcome) -> dict[str, int]:
@@ -78,7 +65,7 @@ def _counts(outcome: Outcome) -> dict[str, int]:
 
 
 def _metrics(context: Context, state: EvalState, totals: list[ClassTotals]) -> dict[str, Metric]:
-    unit = _unit(context)
+    unit = context.plan.unit_size
     finite = state.loss.mean()
     metrics = {"cross_entropy": _cross_entropy(context, state, unit)}
     if finite is not None:
@@ -105,7 +92,7 @@ def _cross_entropy(context: Context, state: EvalState, unit: float) -> Metric:
     value, error = to_float(mean), state.loss.standard_error()
     if error is None:
         return Metric(value / unit)
-    margin = t_quantile((1 + context.plan.confidence) / 2, state.loss.n - 1) * error
+    margin = -t_quantile((1 - context.plan.confidence) / 2, state.loss.n - 1) * error
     return Metric(value / unit, error / unit, (value - margin) / unit, (value + margin) / unit)
 
 
@@ -164,11 +151,10 @@ def _class_rows(names: tuple[str, ...], totals: list[ClassTotals], unit: float) 
     return tuple(rows)
 
 
-def _worst(state: EvalState, classes: tuple[str, ...], unit: float) -> tuple[WorstRow, ...]:
+def _worst(state: EvalState, unit: float) -> tuple[WorstRow, ...]:
     rows = []
     for negative, row, (key, label, predicted, prob) in state.worst.rows:
-        shown = predicted if predicted in classes else classes[0]
-        rows.append(WorstRow(row + 1, key, label, shown, prob, -negative / unit + 0.0))  # type: ignore[arg-type]
+        rows.append(WorstRow(row + 1, key, label, predicted, prob, -negative / unit + 0.0))  # type: ignore[arg-type]
     return tuple(rows)
 
 

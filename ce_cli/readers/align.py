@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ce_cli.arrays import Ints
     from ce_cli.columns import Layout
     from ce_cli.readers.base import DataSet
     from ce_cli.workers import Workers
@@ -32,13 +33,14 @@ class OutOfOrderError(Exception):
 
 @dataclass
 class AlignmentCounts:
-    """How many rows each side has, and what found no partner."""
+    """How many rows each side has, what found no partner, and what is wrong with the pairing as a whole."""
 
     predictions: int = 0
     labels: int = 0
     unmatched_predictions: Tally = field(default_factory=Tally)
     unmatched_labels: Tally = field(default_factory=Tally)
     differing_ids: Tally = field(default_factory=Tally)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def wanted_columns(layout: Layout) -> tuple[dict[str, Kind], dict[str, Kind]]:
@@ -77,8 +79,8 @@ def side_by_side(
 ) -> Iterator[Pair]:
     """Yield the rows of two files that stand in the same order.
 
-    With ids, raises OutOfOrderError at the first row where they differ or one file ends. Without, or by position, the
-    lengths must be equal: raises CeError length_mismatch; ids that then differ are counted.
+    With ids, raises OutOfOrderError at the first row where they differ or one file ends. Without, or by position, unequal
+    lengths are a problem, and ids that differ are counted.
     """
     mine, other = wanted_columns(layout)
     left, right = _Cursor(predictions.batches(mine, workers)), _Cursor(labels.batches(other, workers))
@@ -97,14 +99,14 @@ def side_by_side(
     if left.available() or right.available():
         if layout.alignment == "id":
             raise OutOfOrderError
-        raise _length_mismatch(predictions, labels, left.count_all(), right.count_all(), layout)
+        counts.problems.append(_length_mismatch(predictions, labels, left.count_all(), right.count_all(), layout))
 
 
 def same(one: pa.Array, two: pa.Array) -> bool:
     """Tell whether two columns hold the same values: integers by value, anything else by its text."""
+    one, two = plain(one), plain(two)
     if one.type == two.type:
         return bool(one.equals(two))
-    one, two = plain(one), plain(two)
     mine, other = view(one), view(two)
     whole = mine is not None and other is not None and mine.dtype.kind in "iu" and other.dtype.kind in "iu"
     if whole and one.null_count == two.null_count == 0:
@@ -147,33 +149,31 @@ class _Cursor:
         return total
 
 
-def _compare(
-    one: pa.RecordBatch, two: pa.RecordBatch, layout: Layout, rows: np.ndarray, counts: AlignmentCounts
-) -> None:
-    for mine, other in zip(layout.ids, layout.label_ids, strict=True):
-        if same(one.column(mine), two.column(other)):
-            continue
-        left, right = texts(one.column(mine)).to_pylist(), texts(two.column(other)).to_pylist()
-        differ = np.array([a != b for a, b in zip(left, right, strict=True)])
-        for batch in (one, two):
-            if MALFORMED in batch.schema.names:  # such a row has no id, and is told for what it is
-                fine = nulls(batch.column(MALFORMED))
-                differ &= False if fine is None else fine
-        if differ.any() and layout.alignment == "id":
-            raise OutOfOrderError
-        counts.differing_ids.add(rows[differ])
+def _compare(one: pa.RecordBatch, two: pa.RecordBatch, layout: Layout, rows: Ints, counts: AlignmentCounts) -> None:
+    """Compare the ids of paired rows: raise where they must agree, count where they need not."""
+    keys = [(one.column(mine), two.column(other)) for mine, other in zip(layout.ids, layout.label_ids, strict=True)]
+    if all(same(mine, other) for mine, other in keys):
         return
+    differ = np.zeros(len(rows), dtype=np.bool_)
+    for mine, other in keys:
+        pairs = zip(texts(mine).to_pylist(), texts(other).to_pylist(), strict=True)
+        differ |= np.array([left != right for left, right in pairs])
+    for batch in (one, two):
+        if MALFORMED in batch.schema.names:  # such a row has no id, and is told for what it is
+            fine = nulls(batch.column(MALFORMED))
+            differ &= False if fine is None else fine
+    if differ.any() and layout.alignment == "id":
+        raise OutOfOrderError
+    counts.differing_ids.add(rows[differ])
 
 
-def _length_mismatch(predictions: DataSet, labels: DataSet, mine: int, other: int, layout: Layout) -> CeError:
-    return CeError(
-        Problem(
-            "length_mismatch",
-            f"{mine} predictions, but {other} labels in {labels.path}",
-            file=predictions.path,
-            count=abs(mine - other),
-            hint="rows are paired by position here and need equal lengths; to join them, give both files an id column"
-            if not layout.ids
-            else "with --align position the files need equal lengths; without it they are joined by id",
-        )
+def _length_mismatch(predictions: DataSet, labels: DataSet, mine: int, other: int, layout: Layout) -> Problem:
+    return Problem(
+        "length_mismatch",
+        f"{mine} predictions, but {other} labels in {labels.path}",
+        file=predictions.path,
+        count=abs(mine - other),
+        hint="rows are paired by position here and need equal lengths; to join them, give both files an id column"
+        if not layout.ids
+        else "with --align position the files need equal lengths; without it they are joined by id",
     )

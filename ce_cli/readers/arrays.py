@@ -66,8 +66,9 @@ def nulls(array: pa.Array) -> Bools | None:
     validity = array.buffers()[0]
     if validity is None:  # of a type that has no values but null
         return np.ones(len(array), dtype=np.bool_)
-    bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")
-    empty: Bools = bits[array.offset : array.offset + len(array)] == 0
+    first, skipped = divmod(array.offset, 8)
+    used = np.frombuffer(validity, dtype=np.uint8)[first : first + (skipped + len(array) + 7) // 8]
+    empty: Bools = np.unpackbits(used, bitorder="little")[skipped : skipped + len(array)] == 0
     return empty
 
 
@@ -102,7 +103,7 @@ def _float_texts(array: pa.Array) -> pa.Array:
     """Return floats in their shortest form, but whole numbers up to 2**53 as their digits."""
     values = view(array)
     assert values is not None  # floats have a view
-    if len(values) == 0 or not np.abs(values).max() >= _EXPONENT_FROM:
+    if not np.fmax.reduce(np.abs(values), initial=0.0) >= _EXPONENT_FROM:
         return array.cast(pa.string())
     whole = [cell is not None and cell.is_integer() and abs(cell) < 2**53 for cell in array.to_pylist()]
     shortest = array.cast(pa.string()).to_pylist()

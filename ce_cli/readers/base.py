@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
+
+from ce_cli.errors import fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,3 +52,10 @@ class DataSet(Protocol):
 def sample_rows(columns: int) -> int:
     """Return how many rows to look at before the columns are decided on: fewer where they are wide."""
     return max(1, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, columns)))
+
+
+def check_distinct(names: tuple[str, ...], path: str, hint: str | None = None) -> None:
+    """Raise duplicate_column where two columns have the same name."""
+    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
+    if repeated is not None:
+        raise fail("duplicate_column", f"there are two columns {repeated!r}", file=path, column=repeated, hint=hint)

@@ -9,7 +9,7 @@ import pyarrow.csv as pa_csv
 
 from ce_cli.columns import Kind
 from ce_cli.errors import CeError, fail
-from ce_cli.readers.base import MALFORMED, sample_rows
+from ce_cli.readers.base import MALFORMED, check_distinct, sample_rows
 from ce_cli.readers.csv_text import blocks, first_record, not_utf8, sniff
 from ce_cli.readers.streams import HEAD_BYTES
 
@@ -106,15 +106,8 @@ class CsvData:
                 file=self.path,
                 hint="if neither file has a header, pass --no-header (columns are then 1, 2, …); else give the column a name",
             )
-        repeated = [name for name in self.names if self.names.count(name) > 1]
-        if repeated:
-            raise fail(
-                "duplicate_column",
-                f"the header has {repeated[0]!r} twice",
-                file=self.path,
-                column=repeated[0],
-                hint="if the file has no header, pass --no-header" if len(numbers) == len(self.names) else None,
-            )
+        hint = "if the file has no header, pass --no-header" if len(numbers) == len(self.names) else None
+        check_distinct(self.names, self.path, hint)
 
     def _parse(self, block: memoryview | bytes, columns: Mapping[str, Kind]) -> pa.RecordBatch:
         try:

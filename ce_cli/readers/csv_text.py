@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.errors import fail
+from ce_cli.errors import CeError, fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ce_cli.readers.streams import ByteStream
 
 BLOCK_BYTES = 4 << 20
-_LONGEST_RECORD = 256 << 20
+_LONGEST_RECORD = 32 << 20
 _BLANKS = re.compile(rb"[ \t]+")
 _BLANK_EDGES = re.compile(rb"(?m)^ | $")
 
@@ -57,7 +57,7 @@ def first_record(head: bytes, dialect: Dialect, path: str) -> tuple[list[str], i
     """Return the cells of the first record that is not blank and the offset of the byte after it."""
     start = dialect.skip
     while start < len(head):
-        end = _record_end(head, start, dialect)
+        end = _record_end(head, start, dialect, path)
         record = head[start:end]
         if record.strip():
             return _cells(record, dialect, path), end
@@ -80,20 +80,18 @@ def blocks(
         size = len(rest) + stream.readinto(memoryview(buffer)[len(rest) :])
         data = memoryview(buffer)[:size]
         if size == len(rest):
+            if _ends_inside_quotes(data, dialect, path):
+                raise unclosed_quote(path)
             if rest.strip(b"\r\n"):
                 yield _prepared(data, dialect)
             return
-        cut = _last_cut(buffer, size, dialect)
+        cut = _last_cut(buffer, size, dialect, path)
         if single:
             cut = _before_blanks(data, cut)
         if cut:
             yield _prepared(data[:cut], dialect)
         elif size > _LONGEST_RECORD:
-            raise fail(
-                "malformed_row",
-                f"a record of more than {_LONGEST_RECORD >> 20} MiB: a quotation mark is opened and never closed",
-                file=path,
-            )
+            raise unclosed_quote(path)
         rest = bytes(data[cut:])
 
 
@@ -115,26 +113,42 @@ def _before_blanks(data: memoryview, cut: int) -> int:
     return 0
 
 
-def _last_cut(buffer: bytearray, size: int, dialect: Dialect) -> int:
+def _last_cut(buffer: bytearray, size: int, dialect: Dialect, path: str) -> int:
     """Return the offset after the last newline that ends a record, 0 where there is none."""
     last = buffer.rfind(dialect.newline, 0, size)
     if last < 0 or buffer.find(b'"', 0, last) < 0:
         return last + 1
     data = np.frombuffer(buffer, dtype=np.uint8, count=size)
     newlines = np.flatnonzero(data == dialect.newline[0])
-    inside = _quoted_at(data, newlines, dialect)
+    inside = _quoted_at(data, newlines, dialect, path)
     outside = newlines[~inside]
     return int(outside[-1]) + 1 if len(outside) else 0
 
 
-def _quoted_at(data: np.ndarray[tuple[int], np.dtype[np.uint8]], at: np.ndarray, dialect: Dialect) -> np.ndarray:
+def _quoted_at(data: np.ndarray, at: np.ndarray, dialect: Dialect, path: str) -> np.ndarray:
     """Tell for each offset whether it lies inside a quoted cell, the data starting outside of one."""
     quotes = np.flatnonzero(data == ord('"'))
     starts = _starts_cell(data, quotes, dialect)
-    if not starts[0::2].all():
-        quotes = _real_quotes(data, quotes, starts)
+    ends = _ends_cell(data, quotes, dialect)
+    if not (starts[0::2].all() and ends[1::2].all()):
+        quotes = _real_quotes(data, quotes, starts, ends, path)
     inside: np.ndarray = np.searchsorted(quotes, at) % 2 == 1
     return inside
+
+
+def _ends_inside_quotes(data: memoryview, dialect: Dialect, path: str) -> bool:
+    characters = np.frombuffer(data, dtype=np.uint8)
+    return bool(_quoted_at(characters, np.array([len(data)]), dialect, path)[0]) if ord('"') in characters else False
+
+
+def unclosed_quote(path: str) -> CeError:
+    """Return the error for a quotation mark that never closes, or closes inside a cell."""
+    return fail(
+        "malformed_row",
+        "a quotation mark opens a cell and does not close it before the next delimiter or line",
+        file=path,
+        hint="write a quotation mark inside a cell twice, and the cell in quotation marks",
+    )
 
 
 def _starts_cell(data: np.ndarray, quotes: np.ndarray, dialect: Dialect) -> np.ndarray:
@@ -143,26 +157,34 @@ def _starts_cell(data: np.ndarray, quotes: np.ndarray, dialect: Dialect) -> np.n
     return starts
 
 
-def _real_quotes(data: np.ndarray, quotes: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _ends_cell(data: np.ndarray, quotes: np.ndarray, dialect: Dialect) -> np.ndarray:
+    after = data[np.minimum(quotes + 1, len(data) - 1)]
+    ends: np.ndarray = np.isin(after, [ord(dialect.delimiter), ord("\n"), ord("\r")]) | (quotes == len(data) - 1)
+    return ends
+
+
+def _real_quotes(data: np.ndarray, quotes: np.ndarray, starts: np.ndarray, ends: np.ndarray, path: str) -> np.ndarray:
     """Return the quotation marks that open or close a cell, without those inside an unquoted one (5" disk)."""
     kept: list[int] = []
     is_open, skipped = False, -1
-    for offset, opens in zip(quotes.tolist(), starts.tolist(), strict=True):
+    for offset, opens, closes in zip(quotes.tolist(), starts.tolist(), ends.tolist(), strict=True):
         if offset == skipped:
             continue
         if is_open and offset + 1 < len(data) and data[offset + 1] == ord('"'):
             skipped = offset + 1
+        elif is_open and not closes:
+            raise unclosed_quote(path)
         elif is_open or opens:
             kept.append(offset)
             is_open = not is_open
     return np.array(kept, dtype=np.int64)
 
 
-def _record_end(head: bytes, start: int, dialect: Dialect) -> int:
+def _record_end(head: bytes, start: int, dialect: Dialect, path: str) -> int:
     data = np.frombuffer(head, dtype=np.uint8, offset=start)
     newlines = np.flatnonzero(data == dialect.newline[0])
     if b'"' in head[start:] and len(newlines):
-        newlines = newlines[~_quoted_at(data, newlines, dialect)]
+        newlines = newlines[~_quoted_at(data, newlines, dialect, path)]
     return start + int(newlines[0]) + 1 if len(newlines) else len(head)
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ce_cli.readers.streams import Source
     from ce_cli.workers import Workers
 
-FORMATS = ("auto", "csv", "tsv", "parquet")
 _GLOB = "*?["
 
 
@@ -36,7 +35,9 @@ def open_data(
     """
     if path == "-":
         raw = cast("io.BufferedReader", sys.stdin.buffer)
-        return _open_one("-", standard_input(raw, twice=twice), format_, delimiter, header=header)
+        return _open_one(
+            "-", standard_input(raw, spool=twice or format_ == "parquet"), format_, delimiter, header=header
+        )
     files = _parts(path)
     opened = [_open_one(str(file), _source(file), format_, delimiter, header=header) for file in files]
     return opened[0] if len(opened) == 1 and str(files[0]) == path else PartedData(path, opened)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ce_cli.block import Pair
-from ce_cli.errors import FIRST_ROWS, CeError, Problem
+from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail
 from ce_cli.readers.align import AlignmentCounts, wanted_columns
 from ce_cli.readers.arrays import nulls, plain, texts, view
 from ce_cli.readers.base import MALFORMED
@@ -38,7 +38,7 @@ def joined(
 ) -> Iterator[Pair]:
     """Yield the predictions in their own order, each with the label of the same id.
 
-    Raises CeError duplicate_id, and missing_id for ids on one side only unless `drop`, in which case they are counted.
+    Duplicate ids are a problem, and so are ids on one side only unless they are to be dropped; those are counted.
     """
     mine, other = wanted_columns(layout)
     table = _all_rows(labels, other, workers)
@@ -55,7 +55,7 @@ def joined(
         start += batch.num_rows
         counts.predictions = start
         found = np.flatnonzero(at != -1)
-        if not faults.fatal(drop=drop):
+        if index.repeated is None:
             yield from _pairs(batch, rows, at, found, table, chunk_rows)
     faults.finish(counts, drop=drop)
 
@@ -107,7 +107,7 @@ class _LabelIndex:
     def __init__(self, table: pa.RecordBatch, layout: Layout, path: str, other: pa.Table) -> None:
         import pandas as pd
 
-        self._layout = layout
+        self._layout, self._path = layout, path
         columns = [table.column(name) for name in layout.label_ids]
         self._as_integers = len(columns) == 1 and _is_integer(columns[0]) and _is_integer(other.column(layout.ids[0]))
         keys = self._keys(columns)
@@ -133,8 +133,9 @@ class _LabelIndex:
     def _keys(self, columns: list[pa.Array]) -> Any:
         if self._as_integers:
             values = view(plain(columns[0]))
-            if values is not None:
+            if values is not None and values.dtype.kind in "iu":
                 return values.astype(np.int64, copy=False)
+            raise fail("schema_mismatch", "some parts have whole numbers as ids and others have not", file=self._path)
         return np.array(key_texts(columns), dtype=object)
 
     def _duplicates(self, index: Any, path: str) -> Problem:
@@ -173,12 +174,8 @@ class _JoinFaults:
         self._malformed = True
         return np.where(_malformed_rows(batch), -2, at)
 
-    def fatal(self, *, drop: bool) -> bool:
-        """Tell whether the rows no longer matter, because an error will be raised."""
-        return bool(self._repeats or self._index.repeated or (self._lonely.count and not drop))
-
     def finish(self, counts: AlignmentCounts, *, drop: bool) -> None:
-        """Raise what was found, or count it."""
+        """Add what was found to the counts."""
         # Where ids are twice or rows have none, which labels have no prediction cannot be told.
         unclear = self._index.repeated is not None or self._malformed
         unlabelled = np.zeros(0, dtype=np.int64) if unclear else np.flatnonzero(~self._seen)
@@ -199,8 +196,7 @@ class _JoinFaults:
             message = f"id {self._index.text(int(unlabelled[0]))!r} has no prediction in {self._predictions}"
             rows = tuple((unlabelled[:FIRST_ROWS] + 1).tolist())
             problems.append(self._missing(self._labels, self._layout.label_ids, message, rows, len(unlabelled)))
-        if problems:
-            raise CeError(*problems)
+        counts.problems += problems
 
     def _missing(self, file: str, columns: tuple[str, ...], message: str, rows: tuple[int, ...], count: int) -> Problem:
         hint = "pass --missing drop to leave out what has no partner"

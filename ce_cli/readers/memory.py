@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ce_cli.readers.base import sample_rows
+from ce_cli.readers.base import check_distinct, sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +28,7 @@ class TableData:
     def __init__(self, path: str, table: pa.Table) -> None:
         self.path = path
         self.names = tuple(table.column_names)
+        check_distinct(self.names, path)
         self._table = table
 
     def sample(self) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ce_cli.columns import Kind
 from ce_cli.errors import fail
-from ce_cli.readers.base import sample_rows
+from ce_cli.readers.base import check_distinct, sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 1 << 17
 _BATCH_BYTES = 4 << 20
-_READ_BYTES = 1 << 20  # at a time: otherwise the whole column of a row group is held
+_READ_BYTES = 32 << 20  # over all columns: otherwise all of a row group is held
 
 
 class ParquetData:
@@ -36,18 +37,12 @@ class ParquetData:
         self._schema = file.schema_arrow
         self._metadata = file.metadata
         self.names = tuple(self._schema.names)
-        repeated = [name for name in self.names if self.names.count(name) > 1]
-        if repeated:
-            raise fail("duplicate_column", f"the file has {repeated[0]!r} twice", file=path, column=repeated[0])
+        check_distinct(self.names, path)
 
     def sample(self) -> pa.Table:
         """Return the first rows."""
         wanted = sample_rows(len(self.names))
-        batches = (
-            [*self._decoded(self.names, wanted, ())][:1]
-            if self._metadata.num_rows == 0
-            else [next(self._decoded(self.names, wanted, ()))]
-        )
+        batches = [*islice(self._decoded(self.names, wanted, ()), 1)]
         return pa.Table.from_batches(batches, schema=self._schema)
 
     def rows(self) -> int | None:
@@ -73,33 +68,34 @@ class ParquetData:
 
     def _decoded(self, names: list[str] | tuple[str, ...], rows: int, categories: object) -> Iterator[pa.RecordBatch]:
         try:
-            file = self._open(categories)
+            file = self._open(categories, len(names))
             for batch in file.iter_batches(batch_size=rows, columns=list(names), use_threads=False):
                 # Columns come in the order of the file, and a name with a dot would also match nested fields.
                 yield batch.select(list(names))
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 
-    def _open(self, categories: object) -> pq.ParquetFile:
+    def _open(self, categories: object, columns: int = 1) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(
                 str(self._source.local()),
                 read_dictionary=list(categories),  # type: ignore[call-overload]
                 pre_buffer=False,
-                buffer_size=_READ_BYTES,
+                buffer_size=max(1 << 16, min(1 << 20, _READ_BYTES // max(1, columns))),
             )
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 
     def _batch_rows(self, names: list[str]) -> int:
-        """Return a batch size whose bytes stay bounded where rows are wide."""
+        """Return a batch size whose decoded bytes stay bounded where rows are wide."""
         if self._metadata.num_row_groups == 0:
             return _BATCH_ROWS
         group, wanted = self._metadata.row_group(0), set(names)
-        columns = (group.column(position) for position in range(group.num_columns))
-        size = sum(
-            column.total_uncompressed_size
-            for column in columns
-            if column.path_in_schema in wanted or column.path_in_schema.split(".")[0] in wanted
-        )
+        chunks = [group.column(position) for position in range(group.num_columns)]
+        chunks = [chunk for chunk in chunks if chunk.path_in_schema in wanted or _top_name(chunk) in wanted]
+        size = sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks)
         return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES * group.num_rows // max(1, size))))
+
+
+def _top_name(chunk: pq.ColumnChunkMetaData) -> str:
+    return str(chunk.path_in_schema.split(".")[0])

@@ -174,12 +174,12 @@ class SpooledSource:
 Source = FileSource | PipeSource | SpooledSource
 
 
-def standard_input(raw: io.BufferedReader, *, twice: bool) -> Source:
-    """Return a stream as a source; it is spooled to disk where it is read twice, compressed, or no text."""
+def standard_input(raw: io.BufferedReader, *, spool: bool) -> Source:
+    """Return a stream as a source; it is spooled to disk where that is asked for, or where it is compressed or no text."""
     head = raw.peek(4)[:4]
     if not head:
         raise fail("no_samples", "standard input is empty", file="-")
-    if twice or compression(head) is not None or head in BINARY_MAGIC:
+    if spool or compression(head) is not None or head in BINARY_MAGIC:
         return SpooledSource(raw)
     return PipeSource(raw)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pyarrow as pa
 
-from ce_cli.kernels.double import log_of_base
 from ce_cli.outputs import OutputFile
 from ce_cli.readers.arrays import texts
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.engine import ScoredRows
     from ce_cli.tasks.base import Context
-
-_BASES = {"e": None, "2": 2.0, "10": 10.0}
-
 
 _COLUMNS = ("row", "label", "predicted", "prob", "loss", "weight")
 
@@ -31,8 +27,8 @@ class RowFile:
     wants_faults = False
     keeps_on_error = False  # whether the file is wanted where the evaluation itself fails
 
-    def __init__(self, path: str) -> None:
-        self._file = OutputFile(path)
+    def __init__(self, path: str, *, spool: bool = False) -> None:
+        self._file = OutputFile(path, spool=spool)
         self._complete = False
 
     def complete(self) -> None:
@@ -46,7 +42,8 @@ class RowFile:
         if kind is None or (self._complete and self.keeps_on_error):
             try:
                 self._finish()
-                self._file.commit()
+                with contextlib.suppress(BrokenPipeError):
+                    self._file.commit()
             except BaseException:
                 self._file.discard()
                 raise
@@ -56,9 +53,8 @@ class RowFile:
 
     def restart(self) -> None:
         """Forget all rows."""
-        if self._file.path != "-":
-            self._abandon()
-            self._file.open()
+        self._abandon()
+        self._file.open()
 
     def write(self, rows: ScoredRows) -> None:
         """Write the next rows."""
@@ -79,22 +75,29 @@ class PerSampleFile(RowFile):
     """
 
     def __init__(self, path: str, context: Context) -> None:
-        super().__init__(path)
+        # Rows that went to standard output cannot be taken back when the files turn out to need a join.
+        super().__init__(path, spool=context.plan.alignment == "id")
         self._context = context
-        self._unit = log_of_base(_BASES[context.plan.base])
+        self._unit = context.plan.unit_size
         self._parquet = path.lower().endswith(".parquet")
         self._names = _text_array(list(context.plan.classes))
         self._writer: Any = None
+        self._left = False
 
     def write(self, rows: ScoredRows) -> None:
-        """Write the next rows."""
+        """Write the next rows; where the reader of a pipe has left, they go nowhere, and the evaluation goes on."""
+        if self._left:
+            return
         batch = self._batch(rows)
-        if self._writer is None:
-            self._writer = self._open(batch.schema)
-        if self._parquet:
-            self._writer.write_batch(batch)
-        else:
-            self._writer.write(batch)
+        try:
+            if self._writer is None:
+                self._writer = self._open(batch.schema)
+            if self._parquet:
+                self._writer.write_batch(batch)
+            else:
+                self._writer.write(batch)
+        except BrokenPipeError:
+            self._left = True
 
     def _batch(self, rows: ScoredRows) -> pa.RecordBatch:
         n = len(rows.pair.rows)
@@ -119,9 +122,9 @@ class PerSampleFile(RowFile):
 
     def _weights(self, rows: ScoredRows, n: int) -> Floats:
         weights = np.ones(n)
-        for at, block, scored in rows.pieces:
-            if block.weight is not None:
-                weights[at] = block.weight
+        for at, weight, scored in rows.pieces:
+            if weight is not None:
+                weights[at] = weight
             if scored.objective is not None and scored.objective.weight is not None:
                 weights[at] *= scored.objective.weight
         return weights
@@ -137,8 +140,12 @@ class PerSampleFile(RowFile):
         return pa_csv.CSVWriter(pa.PythonFile(self._file.raw, mode="w"), schema, write_options=options)
 
     def _finish(self) -> None:
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        try:
             self._writer.close()
+        except BrokenPipeError:
+            self._left = True
 
     def _abandon(self) -> None:
         with contextlib.suppress(OSError, ValueError, pa.ArrowException):

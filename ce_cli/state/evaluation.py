@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ce_cli.block import Scored
     from ce_cli.plan import EvalPlan
 
+_MOST_OTHERS = 100  # texts beside the positive class: two are an error already
+_FURTHER = "one of many further labels"
 TALLIES = ("infinite", "clipped", "above_one", "renormalized", "uneven", "ignored", "zero_weight", "ties")
 
 
@@ -80,7 +82,8 @@ class EvalState:
     def note_other(self, text: str, rows: Ints) -> None:
         """Count rows whose label is not the positive class, by their text."""
         if len(rows):
-            self.others.setdefault(text, Tally()).add(np.sort(rows))
+            known = text if text in self.others or len(self.others) < _MOST_OTHERS else _FURTHER
+            self.others.setdefault(known, Tally()).add(np.sort(rows))
 
     def note_sum_error(self, error: Floats) -> None:
         """Note by how much rows miss a sum of 1."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ce_cli.plan import EvalPlan
     from ce_cli.tasks.scores import ScoreNotes
 
-_LEAST_ROWS = 1
-
 
 class Context(NamedTuple):
     """What stays the same over a whole run."""
@@ -101,12 +99,10 @@ def check_ids(context: Context, pair: Pair, checks: RowChecks) -> None:
     )
 
 
-def check_labels(context: Context, pair: Pair, checks: RowChecks) -> Encoded:
-    """Encode the labels; fail rows without one or with one that is no class."""
+def check_labels(context: Context, pair: Pair, checks: RowChecks, encoded: Encoded) -> None:
+    """Fail rows without a label or with one that is no class."""
     layout = context.layout
     column = pair.labels.column(layout.label)
-    encoded = context.codec.encode(column)
-    checks.skip(encoded.ignored)
     rows = pair.label_rows
     checks.fail(
         "missing_label",
@@ -128,7 +124,6 @@ def check_labels(context: Context, pair: Pair, checks: RowChecks) -> Encoded:
     if context.plan.single_score:
         hint = "a single score column takes labels 0/1 or true/false; for other names pass --positive NAME"
     checks.fail("unknown_label", encoded.unknown, context.labels_path, describe, hint=hint, rows=rows)
-    return encoded
 
 
 def check_weights(context: Context, pair: Pair, checks: RowChecks) -> Floats | None:
@@ -173,15 +168,10 @@ def valid_block(checks: RowChecks, encoded: Encoded, scores: Floats, weight: Flo
     return Block(at, encoded.values[at], np.ascontiguousarray(scores[at]), weight, encoded.soft)
 
 
-def ignored_rows(encoded: Encoded) -> Ints:
-    """Return the positions of the rows that `--ignore-label` leaves out."""
-    return np.zeros(0, dtype=np.int64) if encoded.ignored is None else np.flatnonzero(encoded.ignored)
-
-
 def slices(pair: Pair, rows: int) -> Iterator[Pair]:
     """Cut a pair into pieces of at most this many rows."""
     total = len(pair.rows)
-    step = max(_LEAST_ROWS, rows)
+    step = max(1, rows)
     for start in range(0, total, step):
         yield pair.slice(start, step)
 

@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ce_cli.block import Objective, Part, Scored
-from ce_cli.checks import RowChecks
 from ce_cli.kernels import binary, pair, smoothing
 from ce_cli.plan import Scale
-from ce_cli.tasks.base import (
-    Checked,
-    check_ids,
-    check_labels,
-    check_structure,
-    check_weights,
-    ignored_rows,
-    valid_block,
-)
-from ce_cli.tasks.scores import base_of, check_scores
+from ce_cli.tasks.rows import check
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Block, Pair
     from ce_cli.checks import Faults
     from ce_cli.kernels.binary import BinaryOutcome
-    from ce_cli.tasks.base import Context
+    from ce_cli.tasks.base import Checked, Context
 
 _BLOCK_ROWS = 1 << 17
 _NONE = np.zeros(0, dtype=np.int64)
@@ -44,14 +34,7 @@ class BinaryTask:
 
     def check(self, pair: Pair, faults: Faults, *, keep: bool) -> Checked:
         """Return the rows of a pair that pass every check."""
-        checks = RowChecks(faults, pair.rows, keep=keep)
-        check_structure(self._context, pair, checks)
-        check_ids(self._context, pair, checks)
-        encoded = check_labels(self._context, pair, checks)
-        scores, notes = check_scores(self._context, pair, checks)
-        weight = check_weights(self._context, pair, checks)
-        block = valid_block(checks, encoded, scores, weight)
-        return Checked(block, ignored_rows(encoded), checks.kept, encoded, notes)
+        return check(self._context, pair, faults, keep=keep)
 
     def score(self, block: Block) -> Scored:
         """Return the losses of a block."""
@@ -100,7 +83,7 @@ class BinaryTask:
         return scores, (scores != block.scores).any(axis=1)
 
     def _outcome(self, scores: Floats) -> BinaryOutcome:
-        scale, base = self._context.plan.scale, base_of(self._context)
+        scale, base = self._context.plan.scale, self._context.plan.log_base
         if scores.shape[1] == 1:
             single = np.ascontiguousarray(scores[:, 0])
             if scale is Scale.LOGITS:

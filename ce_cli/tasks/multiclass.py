@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ce_cli.block import Objective, Part, Scored, in_pieces
-from ce_cli.checks import RowChecks
 from ce_cli.kernels import multiclass, smoothing
 from ce_cli.plan import Scale
-from ce_cli.tasks.base import (
-    Checked,
-    check_ids,
-    check_labels,
-    check_structure,
-    check_weights,
-    ignored_rows,
-    valid_block,
-)
-from ce_cli.tasks.scores import base_of, check_scores
+from ce_cli.tasks.rows import check
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
     from ce_cli.block import Block, Pair
     from ce_cli.checks import Faults
     from ce_cli.kernels.multiclass import ClassOutcome
-    from ce_cli.tasks.base import Context
+    from ce_cli.tasks.base import Checked, Context
 
 _BLOCK_ROWS = 1 << 16
 _BLOCK_CELLS = 1 << 20
@@ -45,14 +35,7 @@ class MulticlassTask:
 
     def check(self, pair: Pair, faults: Faults, *, keep: bool) -> Checked:
         """Return the rows of a pair that pass every check."""
-        checks = RowChecks(faults, pair.rows, keep=keep)
-        check_structure(self._context, pair, checks)
-        check_ids(self._context, pair, checks)
-        encoded = check_labels(self._context, pair, checks)
-        scores, notes = check_scores(self._context, pair, checks)
-        weight = check_weights(self._context, pair, checks)
-        block = valid_block(checks, encoded, scores, weight)
-        return Checked(block, ignored_rows(encoded), checks.kept, encoded, notes)
+        return check(self._context, pair, faults, keep=keep)
 
     def score(self, block: Block) -> Scored:
         """Return the losses of a block."""
@@ -94,7 +77,7 @@ class MulticlassTask:
         if scale is Scale.LOGITS:
             return multiclass.all_losses_of_logits(scores)
         if scale is Scale.LOGPROBS:
-            return multiclass.all_losses_of_logprobs(scores, base_of(self._context))
+            return multiclass.all_losses_of_logprobs(scores, self._context.plan.log_base)
         return multiclass.all_losses_of_probabilities(scores)
 
     def _outcome(self, scores: Floats, label: Ints) -> ClassOutcome:
@@ -102,5 +85,5 @@ class MulticlassTask:
         if scale is Scale.LOGITS:
             return multiclass.from_logits(scores, label)
         if scale is Scale.LOGPROBS:
-            return multiclass.from_logprobs(scores, label, base_of(self._context))
+            return multiclass.from_logprobs(scores, label, self._context.plan.log_base)
         return multiclass.from_probabilities(scores, label)

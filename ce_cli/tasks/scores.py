@@ -44,7 +44,6 @@ _SENTINELS = (
     -3.3895313892515355e38,  # bfloat16
 )
 _MEND = "mend the model's output, or leave the rows out with --on-invalid drop"
-_BASES = {"e": None, "2": 2.0, "10": 10.0}
 _NAMES_OF_SCORES = {
     Scale.PROBS: "probability",
     Scale.PERCENT: "percentage",
@@ -59,11 +58,6 @@ class ScoreNotes(NamedTuple):
     above_one: Bools | None = None
     renormalized: Bools | None = None
     sum_error: Floats | None = None
-
-
-def base_of(context: Context) -> float | None:
-    """Return the base of the log-probabilities, None for e."""
-    return _BASES[context.plan.input_base]
 
 
 def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, ScoreNotes]:
@@ -100,7 +94,7 @@ def _read(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.
 
 
 def _read_list(context: Context, column: pa.Array, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
-    name, k = context.layout.scores.columns[0], context.plan.k
+    name, k = context.layout.scores.columns[0], context.layout.scores.list_size or 1
     values, missing, sizes = matrix(plain(column), k)
     _fail_cells(context, checks, "missing_prediction", missing, name, "", "a score is empty")
     if sizes:
@@ -159,18 +153,16 @@ def _fail_scores(
     message: Callable[[float], str],
     hint: str | None,
     shown: npt.NDArray[np.floating] | None = None,
-    scores: Floats | None = None,
 ) -> None:
     """Fail the rows with any bad cell; the first bad cell of a row is shown."""
     names = context.layout.scores.columns
 
     def describe(at: int) -> Fault:
         cell = first_true(bad[at])
-        source = shown if shown is not None else scores
-        value = float("nan") if source is None else source[at, cell]
+        value = float("nan") if shown is None else shown[at, cell]
         name = names[cell] if len(names) > 1 else names[0]
         text = str(value)
-        place = f"class {context.plan.classes[cell]}: " if context.layout.scores.list_size is not None else ""
+        place = f"class {context.plan.classes[cell]}: " if bad.shape[1] > 1 and len(names) == 1 else ""
         return Fault(name, text, place + message(value))
 
     checks.fail(code, any_in_row(bad), context.predictions_path, describe, hint=hint)
@@ -295,7 +287,7 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tupl
             usable > tolerance,
             lambda value: f"{value} is above 0 and no log-probability",
             "if these are logits, pass --input logits",
-            scores=scores,
+            shown=scores,
         )
         over = usable > 0
         above = any_in_row(over)
@@ -308,7 +300,7 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tupl
             np.isin(scores, _SENTINELS),
             lambda value: f"{value} stands for a value that is not known, not for a log-probability",
             "leave these rows out, or export the log-probabilities in full",
-            scores=scores,
+            shown=scores,
         )
     if scores.shape[1] == 1:
         return scores, ScoreNotes(above_one=above)
@@ -318,7 +310,7 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tupl
 def _check_log_sums(
     context: Context, scores: Floats, above: Bools | None, checks: RowChecks, tolerance: float
 ) -> tuple[Floats, ScoreNotes]:
-    base = base_of(context)
+    base = context.plan.log_base
     totals = log_sum_exp(scaled_by_log(scores, base)[0])
     error = np.abs(np.expm1(totals))
     if context.plan.row_sum == "raw":

@@ -26,7 +26,10 @@ def rows_of(pairs):
 def align(mine, other, layout, chunk_rows=1 << 16, counts=None):
     with Workers(1) as workers:
         counts = counts if counts is not None else AlignmentCounts()
-        return rows_of(side_by_side(mine, other, layout, workers, chunk_rows, counts))
+        rows = rows_of(side_by_side(mine, other, layout, workers, chunk_rows, counts))
+    if counts.problems:
+        raise CeError(*counts.problems)
+    return rows
 
 
 @given(st.integers(1, 40), cuts_of(40), cuts_of(40), st.integers(1, 50), st.sampled_from(["id", "position"]))

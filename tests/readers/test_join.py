@@ -36,6 +36,8 @@ def join(predictions, labels, ids, *, drop=False, chunk_rows=1 << 16, counts=Non
             assert len(pair.rows) <= chunk_rows
             scores, found = pair.predictions.column("prob").to_pylist(), pair.labels.column("label").to_pylist()
             result += zip(pair.rows.tolist(), pair.label_rows.tolist(), scores, found, strict=True)
+    if counts.problems:
+        raise CeError(*counts.problems)
     return result
 
 
