@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ce_cli.outputs import OutputFile
-from ce_cli.readers.arrays import texts
+from ce_cli.readers.arrays import plain, texts
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
@@ -110,10 +110,10 @@ class PerSampleFile(RowFile):
         if self._unit != 1.0:
             loss /= self._unit
         layout = self._context.layout
-        columns = {_id_name(name): texts(rows.pair.predictions.column(name)) for name in layout.ids}
+        columns = {_id_name(name): plain(rows.pair.predictions.column(name)) for name in layout.ids}
         if not columns:
             columns = {"row": _array(pa.int64(), rows.pair.rows + 1)}
-        columns["label"] = texts(rows.pair.labels.column(layout.label))
+        columns["label"] = plain(rows.pair.labels.column(layout.label))
         columns["predicted"] = self._names.take(_array(pa.int64(), predicted, there))
         columns["prob"] = _array(pa.float64(), prob, there)
         columns["loss"] = _array(pa.float64(), loss, there)
