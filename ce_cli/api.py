@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ce_cli.engine import Job, run
 from ce_cli.errors import fail
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ce_cli.engine import Watcher
     from ce_cli.gates import Gate
+    from ce_cli.plan import OptionValues
     from ce_cli.readers.base import DataSet
     from ce_cli.render.rows import ErrorsFile, PerSampleFile
     from ce_cli.report import Report
@@ -35,7 +36,7 @@ def evaluate(
     gates: Sequence[str] = (),
     per_sample: str | os.PathLike[str] | None = None,
     errors: str | os.PathLike[str] | None = None,
-    **options: Any,
+    **options: Unpack[OptionValues],
 ) -> Report:
     """Evaluate predictions against labels.
 
@@ -49,7 +50,7 @@ def evaluate(
     fault, with every problem found.
     """
     parsed = parse_gates(tuple(gates))
-    chosen = options_from(options)
+    chosen = options_from(dict(options))
     mine = _opened(predictions, chosen, "predictions", twice=labels is not None)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
     paths = [None if path is None else os.fspath(path) for path in (per_sample, errors)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ce_cli._version import __version__
 from ce_cli.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 TASKS = ("auto", "binary", "multiclass")
 INPUTS = ("probs", "percent", "logits", "logprobs")
@@ -113,6 +113,38 @@ class Options:
         """Build options from those entries of a mapping that are options."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})  # type: ignore[arg-type]
+
+
+class OptionValues(TypedDict, total=False):
+    """The options as `evaluate` takes them; where several names are possible, one may be given by itself."""
+
+    task: str
+    input: str | None
+    input_base: str
+    format: str
+    delimiter: str | None
+    header: bool
+    label_col: str | None
+    pred_cols: str | Iterable[str]
+    id_col: str | Iterable[str]
+    weight_col: str | None
+    classes: Iterable[object]
+    positive: object
+    align: str
+    missing: str
+    ignore_label: object
+    label_smoothing: float
+    label_smoothing_kind: str
+    class_weights: str | Mapping[Any, float] | None
+    eps: str | float | None
+    row_sum: str
+    on_invalid: str
+    base: str
+    confidence: float
+    ece_bins: int
+    top: int
+    jobs: int | None
+    chunk_rows: int | None
 
 
 def flag(name: str) -> str:
