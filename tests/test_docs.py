@@ -199,11 +199,14 @@ def test_the_python_recipe_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    (recipe,) = [text for text in python_blocks() if "from ce_cli import" in text]
+    recipe, in_memory = [text for text in python_blocks() if "evaluate(" in text]
     names: dict[str, object] = {}
     exec(recipe, names)
     assert "True" in capsys.readouterr().out
     assert names["report"].task == "multiclass"  # type: ignore[attr-defined]
+    exec(in_memory, names)
+    loss = str(-np.log([0.7, 0.8, 0.6]).mean())[:14]
+    assert [line[:14] for line in capsys.readouterr().out.splitlines()] == [loss, loss, "id"]
 
 
 class _Model:

@@ -129,6 +129,30 @@ def test_composite_keys(tmp_path: Path) -> None:
         assert report["columns"]["id"] == ["doc", "line"]
 
 
+def test_a_malformed_row_does_not_hide_a_key_that_differs(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        p="doc,line,prob\nx,1,.9\nx,2,.2\ny,1\ny,2,.3\n",
+        l="doc,line,label\nx,2,0\nx,1,1\ny,1,1\ny,2,0\n",
+    )
+    assert ce("p.csv", "-l", "l.csv", cwd=tmp_path, expect=2).codes == ["malformed_row"]
+    report = ce("p.csv", "-l", "l.csv", "--on-invalid", "drop", "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx(-math.log(0.9 * 0.8 * 0.7) / 3, rel=1e-15)
+    assert report["counts"]["dropped"] == 1
+
+
+def test_keys_of_different_names(tmp_path: Path) -> None:
+    write(tmp_path, p="image,prob\na,.9\nb,.2\n", l="filename,label\nb,0\na,1\n")
+    report = ce("p.csv", "-l", "l.csv", "--id-col", "image=filename", "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx(PAIR, rel=1e-15)
+    assert (report["alignment"], report["columns"]["id"]) == ("id", ["image"])
+    report = ce("p.csv", "-l", "l.csv", "--json", cwd=tmp_path, expect=0).json
+    assert report["alignment"] == "position"
+    (issue,) = [issue for issue in report["issues"] if issue["code"] == "paired_by_position"]
+    assert "image" in issue["message"]
+    assert "filename" in issue["message"]
+
+
 def test_an_unnamed_index_is_an_id_as_a_last_resort(tmp_path: Path) -> None:
     write(
         tmp_path,

@@ -452,6 +452,57 @@ def test_duplicates_on_both_sides_are_told_together(tmp_path: Path) -> None:
     ]
 
 
+def test_one_code_in_both_files_is_told_for_each(tmp_path: Path) -> None:
+    write(tmp_path, p="id,prob\n1,.9\n2\n3,.6\n", l="id,label\n1,1\n2,0\n3\n")
+    done = ce("p.csv", "-l", "l.csv", "--json", cwd=tmp_path, expect=2)
+    assert [(error["code"], error["file"], error["rows"], error["count"]) for error in done.json["errors"]] == [
+        ("malformed_row", "p.csv", [2], 1),
+        ("malformed_row", "l.csv", [3], 1),
+    ]
+
+
+def test_faults_of_the_pairing_do_not_hide_those_of_rows(tmp_path: Path) -> None:
+    write(tmp_path, p="id,prob\n1,.9\n2,1.2\n3,.6\n4,.5\n", l="id,label\n1,1\n2,0\n3,yes\n5,0\n")
+    write(tmp_path, short="prob\n.9\n1.2\n.6\n", y="label\n1\n0\n")
+    for files, codes, listed in (
+        (("p.csv", "-l", "l.csv"), ["missing_id", "missing_id", "unknown_label", "probability_out_of_range"], 2),
+        (("short.csv", "-l", "y.csv"), ["length_mismatch", "probability_out_of_range"], 1),
+    ):
+        done = ce(*files, "--errors", "e.csv", cwd=tmp_path, expect=2)
+        assert done.codes == codes
+        found = [row["code"] for row in table((tmp_path / "e.csv").read_text())]
+        assert sorted(found) == sorted(codes[-listed:])
+        (tmp_path / "e.csv").unlink()
+
+
+@pytest.mark.parametrize("labels", [None, "l.csv"])
+def test_every_row_is_counted_once(labels: str | None, tmp_path: Path) -> None:
+    rows = {  # of the two files, and of both in one
+        "scored": ("1,.9,1", "1,1"),
+        "ignored, without an id": (",.2,1", ",-1"),
+        "malformed, ignored": ("3,.6", "3,-1"),
+        "malformed there": ("7,.6,1", "7,-1,8"),
+        "ignored": ("4,.5,1", "4,-1"),
+        "without weight": ("5,.4,0", "5,0"),
+        "invalid": ("6,7,1", "6,0"),
+        "invalid, but ignored": ("8,7,1", "8,-1"),
+        "scored too": ("9,.3,2", "9,0"),
+    }
+    write(
+        tmp_path,
+        p=lines("id,prob,w", *(mine for mine, _ in rows.values())),
+        l=lines("id,label", *(other for _, other in rows.values())),
+        one=lines("id,prob,w,label", *(f"{mine},{other.split(',', 1)[1]}" for mine, other in rows.values())),
+    )
+    files = ("one.csv",) if labels is None else ("p.csv", "-l", labels)
+    options = ("--ignore-label", "-1", "--weight-col", "w", "--on-invalid", "drop", "--json")
+    for work in WORK:
+        counts = ce(*files, *options, *work, cwd=tmp_path, expect=0).json["counts"]
+        parts = [counts[name] for name in ("scored", "ignored", "dropped", "zero_weight", "unscored")]
+        assert sum(parts) == counts["rows"] == len(rows)
+        assert counts["scored"] == 2
+
+
 def test_malformed_rows_do_not_hide_the_others(tmp_path: Path) -> None:
     write(tmp_path, p="id,prob\n1,0.9\n2,0.2,5\n3,7\n", l=LABELS)
     done = ce("p.csv", "-l", "l.csv", "--json", cwd=tmp_path, expect=2)

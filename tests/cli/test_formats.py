@@ -178,6 +178,11 @@ def test_standard_input(name: str, tmp_path: Path) -> None:
     assert float(done.out) == pytest.approx(EXPECTED, rel=1e-15)
 
 
+def test_text_from_standard_input_that_is_said_to_be_parquet(tmp_path: Path) -> None:
+    done = ce("-", "--format", "parquet", cwd=tmp_path, stdin=b"prob,label\n.9,1\n.2,0\n", expect=2)
+    assert done.codes == ["unreadable_file"]
+
+
 def test_one_file_from_standard_input(tmp_path: Path) -> None:
     text = lines("prob,label", *(("0.25", number % 2) for number in range(100_000)))
     report = ce("-", "--json", cwd=tmp_path, stdin=text.encode(), expect=0).json
@@ -231,6 +236,35 @@ def test_quoted_cells(tmp_path: Path) -> None:
     assert value(report) == pytest.approx(-(math.log(0.5) + math.log(0.75) + math.log(0.75)) / 3, rel=1e-15)
 
 
+STRAY = {
+    "one that never closes": ("prob,label,note", 2000, {900: '.5,1,"n'}),
+    "two far apart": ("prob,label,note", 2000, {900: '.5,1,"n', 1500: '.5,1,"m'}),
+    "two in neighbouring rows": ("prob,label,note", 4, {1: '.5,1,"b', 3: '.5,1,"d'}),
+    "in the first column": ("note,prob,label", 4, {1: '"b,.5,1', 3: '"d,.5,1'}),
+    "one that closes inside a cell": ("prob,label,note", 4, {1: '.5,1,"a" b'}),
+    "the last character": ("prob,label,note", 4, {3: '.5,1,"'}),
+}
+
+
+@pytest.mark.parametrize("name", STRAY)
+def test_stray_quotation_marks_never_swallow_rows(name: str, tmp_path: Path) -> None:
+    header, count, stray = STRAY[name]
+    plain = "x,.5,1" if header.startswith("note") else ".5,1,x"
+    write(tmp_path, p=lines(header, *(stray.get(row, plain) for row in range(count))))
+    for options in (("-j", "1"), ("-j", "2", "--on-invalid", "drop")):
+        done = ce("p.csv", "--label-col", "label", "--pred-cols", "prob", *options, cwd=tmp_path, expect=2)
+        assert done.codes == ["malformed_row"]
+        assert "quotation mark" in done.err
+
+
+def test_quotation_marks_that_are_meant(tmp_path: Path) -> None:
+    notes = ['"a ""b"" c"', '5" disk', '""', '""""', '"x"""', '12" 3"', "plain"]
+    write(tmp_path, p=lines("prob,label,key", *(f".5,1,{note}" for note in notes)))
+    ce("p.csv", "--id-col", "key", "--per-sample", "s.csv", "-q", cwd=tmp_path, expect=0)
+    keys = [row["key"] for row in table((tmp_path / "s.csv").read_text())]
+    assert keys == ['a "b" c', '5" disk', "", '"', 'x"', '12" 3"', "plain"]
+
+
 def test_quoted_newlines_across_blocks(tmp_path: Path) -> None:
     filler = '"' + "a,\n" * 100 + '5"" disk"'
     rows = [f"{number},{filler},0.{1 + number % 9},{number % 2}" for number in range(30_000)]
@@ -257,6 +291,15 @@ def test_an_empty_line_in_one_column_is_an_empty_cell(tmp_path: Path) -> None:
     assert (error["code"], error["rows"]) == ("missing_label", [2])
     done = ce("p.csv", "-l", "trailing.csv", "-q", cwd=tmp_path, expect=0)
     assert float(done.out) == pytest.approx(EXPECTED, rel=1e-15)
+
+
+@pytest.mark.parametrize(("positive", "negative"), [("1", "0"), ("spam", "ham")])
+def test_an_ignored_label_is_no_class_of_a_lone_score(positive: str, negative: str, tmp_path: Path) -> None:
+    write(tmp_path, p=f"prob_spam,label\n.9,{positive}\n.5,-100\n.2,{negative}\n")
+    report = ce("p.csv", "--ignore-label", "-100", "--json", cwd=tmp_path, expect=0).json
+    assert report["classes"] == [negative, positive]
+    assert (report["counts"]["scored"], report["counts"]["ignored"]) == (2, 1)
+    assert value(report) == pytest.approx(-math.log(0.9 * 0.8) / 2, rel=1e-15)
 
 
 def test_null_spellings_and_leading_zeros_are_ordinary_names(tmp_path: Path) -> None:

@@ -120,6 +120,19 @@ def test_rows_are_numbered_where_there_is_no_id(tmp_path: Path) -> None:
     assert "cross_entropy" in done.err
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_rows_on_standard_output_come_once_though_the_files_turn_out_to_need_a_join(jobs: str, tmp_path: Path) -> None:
+    keys = [f"k{row}" for row in range(40)]
+    write(
+        tmp_path,
+        p=lines("id,prob", *((key, 0.5) for key in keys)),
+        l=lines("id,label", *((key, 1) for key in [*keys[:29], *reversed(keys[29:])])),
+    )
+    done = ce("p.csv", "-l", "l.csv", "--per-sample", "-", "--chunk-rows", "5", "-j", jobs, cwd=tmp_path, expect=0)
+    assert len(done.out.splitlines()) == 41
+    assert [row["id"] for row in table(done.out)] == keys
+
+
 def test_the_losses_sum_to_the_mean(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     prob, label = rng.random(20_000), rng.integers(0, 2, size=20_000)
@@ -242,6 +255,47 @@ def test_a_closed_pipe_ends_it_quietly(options: str, big: Path) -> None:
     assert "Broken" not in done.stderr
     assert "defect" not in done.stderr
     assert done.returncode in (0, 141)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize(("bound", "code"), [("0.0001", 1), ("9", 0)])
+def test_a_gate_is_judged_though_the_pipe_is_closed(bound: str, code: int, tmp_path: Path) -> None:
+    write(tmp_path, p="prob,label\n" + "0.25,1\n" * 20_000)
+    command = (
+        f'"{sys.executable}" -m ce_cli p.csv --per-sample - --gate "cross_entropy < {bound}" | head -1\n'
+        "exit ${PIPESTATUS[0]}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, len(done.stdout.splitlines())) == (code, 1)
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
+    assert "defect" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")  # noqa: PTH110
+@pytest.mark.parametrize("options", [(), ("-q",), ("--per-sample", "-")])
+def test_standard_output_that_is_full(options: tuple[str, ...], folder: Path) -> None:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [*COMMAND, "p.csv", "-l", "l.csv", *options],
+            cwd=folder,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert "error[unwritable_output]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_confidence_next_to_one(folder: Path) -> None:
+    report = ce("p.csv", "-l", "l.csv", "--confidence", "0.9999999999999999", "--json", cwd=folder, expect=0).json
+    metric = report["metrics"]["cross_entropy"]
+    assert -math.inf < metric["lower"] < metric["value"] < metric["upper"] < math.inf
 
 
 NASTY = ("\x1b[31mred", "[bold]loud[/bold]", "x\u202egnp", "a\rb", "\x9b2J", "line\u2028end")

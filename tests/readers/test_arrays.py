@@ -100,6 +100,15 @@ def test_texts(array, expected):
     assert texts(array.slice(1)).to_pylist() == expected[1:]
 
 
+@pytest.mark.parametrize("cell", [1e10, 2.0, -1e10, 0.5])
+def test_the_text_of_a_float_does_not_depend_on_its_neighbours(cell):
+    alone = texts(pa.array([cell])).to_pylist()
+    for other in (math.nan, None, math.inf, 2.0, 1e10, 1e300):
+        for cells in ([cell, other], [other, cell]):
+            column = texts(pa.array(cells, pa.float64(), from_pandas=False)).to_pylist()
+            assert column[cells.index(cell)] == alone[0]
+
+
 def test_a_view_copies_nothing():
     array = pa.array(np.arange(10.0))
     found = view(array.slice(3, 4))

@@ -1,0 +1,123 @@
+"""The library: what it takes besides paths, and how frames pair."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from ce_cli import CeError, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PROBS, LABELS = [0.9, 0.2, 0.6], [1, 0, 1]
+EXPECTED = -(math.log(0.9) + math.log(0.8) + math.log(0.6)) / 3
+SHUFFLED = [2, 0, 1]
+
+
+def frames(index: Sequence[Any], name: str | None, order: list[int]) -> tuple[pd.DataFrame, pd.Series]:
+    """Return scores in the order of the index and labels in another."""
+    scores = pd.DataFrame({"prob": PROBS}, index=pd.Index(index, name=name))
+    return scores, pd.Series(LABELS, index=scores.index, name="label").iloc[order]
+
+
+# --- arrays
+
+
+def test_an_array_of_one_column_is_one_score():
+    column = np.array(PROBS).reshape(-1, 1)
+    for options in ({}, {"positive": 1}):
+        report = evaluate(column, LABELS, **options)
+        assert report.to_dict() == evaluate(column[:, 0], LABELS, **options).to_dict()
+        assert report.cross_entropy.value == pytest.approx(EXPECTED, rel=1e-15)
+
+
+def test_arrays_of_classes_and_labels_as_numbers_or_text():
+    probs = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    expected = pytest.approx(-(math.log(0.7) + math.log(0.8) + math.log(0.6)) / 3, rel=1e-15)
+    report = evaluate(probs, np.array([0, 1, 2]))
+    assert (report.classes, report.cross_entropy.value) == (("0", "1", "2"), expected)
+    names = ["cat", "dog", "fox"]
+    report = evaluate(probs, np.array(names), classes=names)
+    assert (report.classes, report.cross_entropy.value) == (tuple(names), expected)
+    with pytest.raises(CeError) as caught:
+        evaluate(probs, np.array(names))
+    assert caught.value.code == "unknown_label"
+
+
+def test_options_may_be_whole_numbers():
+    numbers = evaluate([*PROBS, 0.5], [*LABELS, -100], class_weights={0: 1, 1: 2}, ignore_label=-100, positive=1)
+    texts = evaluate([*PROBS, 0.5], [*LABELS, -100], class_weights={"0": 1, "1": 2}, ignore_label="-100", positive="1")
+    assert numbers.to_dict() == texts.to_dict()
+    assert (numbers.counts["scored"], numbers.counts["ignored"]) == (3, 1)
+    assert numbers.cross_entropy.value == pytest.approx(-(2 * math.log(0.54) + math.log(0.8)) / 5, rel=1e-15)
+
+
+def test_two_columns_of_one_name_in_a_table():
+    table = pa.Table.from_arrays([pa.array([0.5]), pa.array([0.5]), pa.array([1])], names=["prob", "prob", "label"])
+    with pytest.raises(CeError) as caught:
+        evaluate(table)
+    assert caught.value.code == "duplicate_column"
+
+
+# --- frames
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["made", "read"])
+@pytest.mark.parametrize(
+    ("index", "name", "key"),
+    [
+        ([7, 5, 9], "id", "id"),
+        ([7, 5, 9], "nr", "nr"),
+        ([7, 5, 9], None, "__index_level_0__"),
+        (["a", "b", "c"], None, "__index_level_0__"),
+        (range(3), "id", "id"),
+        ([2, 0, 1], None, "__index_level_0__"),
+    ],
+)
+def test_frames_pair_by_their_index(
+    index: Sequence[Any], name: str | None, key: str, stored: bool, tmp_path: Path
+) -> None:
+    scores, labels = frames(index, name, SHUFFLED)
+    if stored:
+        scores.to_parquet(tmp_path / "p.parquet")
+        labels.to_frame().to_parquet(tmp_path / "y.parquet")
+        scores, labels = pd.read_parquet(tmp_path / "p.parquet"), pd.read_parquet(tmp_path / "y.parquet")["label"]
+    report = evaluate(scores, labels)
+    assert report.cross_entropy.value == pytest.approx(EXPECTED, rel=1e-15)
+    assert (report.alignment, report.columns.id) == ("id", (key,))
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["made", "read"])
+def test_an_index_that_only_counts_rows_is_no_key(stored: bool, tmp_path: Path) -> None:
+    scores, labels = frames(range(3), None, [0, 1, 2])
+    if stored:
+        scores.to_parquet(tmp_path / "p.parquet")
+        scores = pd.read_parquet(tmp_path / "p.parquet")
+    report = evaluate(scores, labels)
+    assert report.cross_entropy.value == pytest.approx(EXPECTED, rel=1e-15)
+    assert (report.alignment, report.columns.id) == ("position", ())
+    assert "paired_by_position" not in [issue.code for issue in report.issues]
+
+
+def test_an_index_on_one_side_only_is_warned_of():
+    scores, labels = frames(range(3), None, SHUFFLED)
+    (issue,) = [issue for issue in evaluate(scores, labels).issues if issue.code == "paired_by_position"]
+    assert issue.severity == "warning"
+    assert "__index_level_0__" in issue.message
+
+
+def test_every_column_of_a_composite_key_counts_whatever_its_type():
+    """The first column is encoded and agrees row by row; only the second one tells the rows apart."""
+    doc = pd.Categorical(["x", "x", "y", "y"])
+    scores = pd.DataFrame({"doc": doc, "line": [1, 2, 1, 2], "prob": [0.9, 0.2, 0.8, 0.3]})
+    labels = pd.DataFrame({"doc": doc, "line": [2, 1, 2, 1], "label": [0, 1, 0, 1]})
+    report = evaluate(scores, labels)
+    assert report.cross_entropy.value == pytest.approx(-(math.log(0.9 * 0.8) + math.log(0.8 * 0.7)) / 4, rel=1e-15)
+    assert report.columns.id == ("doc", "line")
