@@ -403,6 +403,10 @@ def _guarded(show: Callable[[], None], code: ExitCode) -> int:
         show()
     except BrokenPipeError:
         _forget_stdout()
+    except OSError as error:
+        _forget_stdout()
+        _show_error(fail("unwritable_output", error.strerror or str(error), file="standard output"), as_json=False)
+        return int(ExitCode.ERROR)
     return int(code)
 
 

@@ -121,3 +121,25 @@ def test_every_column_of_a_composite_key_counts_whatever_its_type():
     report = evaluate(scores, labels)
     assert report.cross_entropy.value == pytest.approx(-(math.log(0.9 * 0.8) + math.log(0.8 * 0.7)) / 4, rel=1e-15)
     assert report.columns.id == ("doc", "line")
+
+
+def test_a_frame_with_two_columns_of_one_name():
+    with pytest.raises(CeError) as caught:
+        evaluate(pd.DataFrame([[0.1, 0.2, 1]], columns=["prob", "prob", "label"]))
+    assert caught.value.code == "duplicate_column"
+
+
+def test_labels_in_one_column_of_an_array():
+    assert evaluate(np.array([0.25, 0.5]), np.array([[0], [1]])).counts["scored"] == 2
+    with pytest.raises(CeError, match="one label for each row"):
+        evaluate(np.array([0.25, 0.5]), np.array([[0, 1], [1, 0]]))
+
+
+def test_an_empty_id_is_a_fault_of_its_row_also_in_a_join():
+    predictions = pa.table({"id": ["2", None, "1"], "prob": [0.25, 0.5, 0.5]})
+    labels = pa.table({"id": ["1", "2"], "label": [1, 0]})
+    with pytest.raises(CeError) as caught:
+        evaluate(predictions, labels)
+    assert [(p.code, p.rows, p.message) for p in caught.value.problems] == [("missing_id", (2,), "the id is empty")]
+    report = evaluate(predictions, labels, on_invalid="drop")
+    assert (report.counts["scored"], report.counts["invalid"], report.counts["unmatched_labels"]) == (2, 1, 0)

@@ -48,8 +48,7 @@ def joined(
     start = 0
     for batch in predictions.batches(mine, workers):
         at = index.find(batch)
-        if MALFORMED in batch.schema.names:
-            at = faults.note_malformed(batch, at)
+        at = faults.without_id(batch, at)
         rows = np.arange(start, start + batch.num_rows)
         faults.note(batch, rows, at)
         start += batch.num_rows
@@ -155,7 +154,7 @@ class _JoinFaults:
         self._first_repeat = ""
         self._lonely = Tally()
         self._first_lonely = ""
-        self._malformed = False
+        self._unclear = False
 
     def note(self, batch: pa.RecordBatch, rows: Ints, at: Ints) -> None:
         """Look at one batch."""
@@ -169,16 +168,20 @@ class _JoinFaults:
                 self._first_lonely = self._text(batch, int(lonely[0]))
             self._lonely.add(rows[lonely])
 
-    def note_malformed(self, batch: pa.RecordBatch, at: Ints) -> Ints:
-        """Return `at` with -2 for rows that had too many or too few cells, which have no id; the row checks tell them."""
-        self._malformed = True
-        return np.where(_malformed_rows(batch), -2, at)
+    def without_id(self, batch: pa.RecordBatch, at: Ints) -> Ints:
+        """Return `at` with -2 for rows without an id, malformed ones among them: the checks of rows tell what is wrong."""
+        bad = _malformed_rows(batch) if MALFORMED in batch.schema.names else np.zeros(len(at), dtype=np.bool_)
+        if len(self._layout.ids) == 1 and (empty := nulls(batch.column(self._layout.ids[0]))) is not None:
+            bad |= empty
+        if not bad.any():
+            return at
+        self._unclear = True
+        return np.where(bad, -2, at)
 
     def finish(self, counts: AlignmentCounts, *, drop: bool) -> None:
         """Add what was found to the counts."""
-        # Where ids are twice or rows have none, which labels have no prediction cannot be told.
-        unclear = self._index.repeated is not None or self._malformed
-        unlabelled = np.zeros(0, dtype=np.int64) if unclear else np.flatnonzero(~self._seen)
+        repeated = self._index.repeated is not None
+        unlabelled = np.zeros(0, dtype=np.int64) if repeated else np.flatnonzero(~self._seen)
         counts.unmatched_predictions = self._lonely
         counts.unmatched_labels.add(unlabelled)
         problems = []
@@ -192,7 +195,8 @@ class _JoinFaults:
             problems.append(
                 self._missing(self._predictions, self._layout.ids, message, self._lonely.first, self._lonely.count)
             )
-        if len(unlabelled) and not drop:
+        # A row without an id may be the one that a label waits for: then only the row is at fault.
+        if len(unlabelled) and not drop and not self._unclear:
             message = f"id {self._index.text(int(unlabelled[0]))!r} has no prediction in {self._predictions}"
             rows = tuple((unlabelled[:FIRST_ROWS] + 1).tolist())
             problems.append(self._missing(self._labels, self._layout.label_ids, message, rows, len(unlabelled)))

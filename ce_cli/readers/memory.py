@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from ce_cli.errors import fail
 from ce_cli.readers.base import check_distinct, sample_rows
 
 if TYPE_CHECKING:
@@ -58,21 +59,26 @@ def table_of(data: Any, column: str) -> pa.Table:
     if hasattr(data, "to_frame") and hasattr(data, "index") and not hasattr(data, "columns"):
         data = data.to_frame(name=data.name if data.name is not None else column)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
+        check_distinct(tuple(map(str, data.columns)), f"<{column}>")
         return pa.Table.from_pandas(data, preserve_index=not _counts_rows(data.index))
     if hasattr(data, "__arrow_c_stream__"):
         return pa.table(data)
-    return pa.Table.from_arrays([_array_of(np.asarray(data))], names=[column])
+    return pa.Table.from_arrays([_array_of(np.asarray(data), column)], names=[column])
 
 
 def _counts_rows(index: Any) -> bool:
     """Tell whether the index of a frame only numbers its rows, as pandas does by itself."""
-    return index.name is None and index.equals(type(index)(range(len(index)))) if index.nlevels == 1 else False
+    numbered = index.nlevels == 1 and index.name is None and index.dtype.kind == "i"
+    return bool(numbered and (np.asarray(index) == np.arange(len(index))).all())
 
 
-def _array_of(values: np.ndarray[Any, Any]) -> pa.Array:
+def _array_of(values: np.ndarray[Any, Any], column: str) -> pa.Array:
+    if column == "label" and values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     if values.ndim == 1:
         return pa.array(values.tolist() if values.dtype == object else values)
-    if values.ndim == 2:
+    if values.ndim == 2 and column != "label":
         flat = np.ascontiguousarray(values).reshape(-1)
         return pa.FixedSizeListArray.from_arrays(pa.array(flat), values.shape[1])
-    raise ValueError(f"expected an array of one or two dimensions, but got {values.ndim}")
+    expected = "one label for each row" if column == "label" else "one or two dimensions"
+    raise fail("bad_option", f"expected {expected}, but got an array of shape {values.shape}")

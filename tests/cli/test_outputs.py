@@ -275,7 +275,7 @@ def test_a_gate_is_judged_though_the_pipe_is_closed(bound: str, code: int, tmp_p
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")  # noqa: PTH110
-@pytest.mark.parametrize("options", [(), ("-q",), ("--per-sample", "-")])
+@pytest.mark.parametrize("options", [(), ("-q",), ("--json",), ("--per-sample", "-")])
 def test_standard_output_that_is_full(options: tuple[str, ...], folder: Path) -> None:
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         done = subprocess.run(
