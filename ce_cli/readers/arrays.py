@@ -119,6 +119,9 @@ def cell_text(array: pa.Array, row: int) -> str:
     if pa.types.is_dictionary(array.type) or pa.types.is_string(array.type) or pa.types.is_integer(array.type):
         value = cell.as_py()
         return "" if value is None else str(value)
+    if pa.types.is_float64(array.type):
+        value = cell.as_py()
+        return "" if value is None else _shortest(value)
     text = texts(array.slice(row, 1))[0].as_py()
     return "" if text is None else str(text)
 

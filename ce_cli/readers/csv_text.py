@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ce_cli.readers.streams import ByteStream
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 3 << 20
 _LONGEST_RECORD = 32 << 20
 _BLANKS = re.compile(rb"[ \t]+")
 _BLANK_EDGES = re.compile(rb"(?m)^ | $")
@@ -74,25 +74,20 @@ def blocks(
     """
     stream.skip(start)
     rest = b""
-    while True:
-        buffer = bytearray(len(rest) + BLOCK_BYTES)
-        buffer[: len(rest)] = rest
-        size = len(rest) + stream.readinto(memoryview(buffer)[len(rest) :])
-        data = memoryview(buffer)[:size]
-        if size == len(rest):
-            if _ends_inside_quotes(data, dialect, path):
-                raise unclosed_quote(path)
-            if rest.strip(b"\r\n"):
-                yield _prepared(data, dialect)
-            return
-        cut = _last_cut(buffer, size, dialect, path)
+    while fresh := stream.read(BLOCK_BYTES):
+        data = rest + fresh if rest else fresh
+        cut = _last_cut(data, dialect, path)
         if single:
             cut = _before_blanks(data, cut)
         if cut:
-            yield _prepared(data[:cut], dialect)
-        elif size > _LONGEST_RECORD:
+            yield _prepared(memoryview(data)[:cut], dialect)
+        elif len(data) > _LONGEST_RECORD:
             raise unclosed_quote(path)
-        rest = bytes(data[cut:])
+        rest = data[cut:]
+    if _ends_inside_quotes(rest, dialect, path):
+        raise unclosed_quote(path)
+    if rest.strip(b"\r\n"):
+        yield _prepared(memoryview(rest), dialect)
 
 
 def _prepared(block: memoryview, dialect: Dialect) -> memoryview:
@@ -101,11 +96,11 @@ def _prepared(block: memoryview, dialect: Dialect) -> memoryview:
     return memoryview(_BLANK_EDGES.sub(b"", _BLANKS.sub(b" ", block).replace(b" \r\n", b"\n")))
 
 
-def _before_blanks(data: memoryview, cut: int) -> int:
+def _before_blanks(data: bytes, cut: int) -> int:
     """Move a cut back behind the newline of the last record that is not blank."""
     for tail in (4096, cut):
         start = max(0, cut - tail)
-        text = bytes(data[start:cut])
+        text = data[start:cut]
         kept = len(text.rstrip(b"\r\n"))
         if kept:
             ending = 2 if text[kept : kept + 2] == b"\r\n" else 1
@@ -113,12 +108,12 @@ def _before_blanks(data: memoryview, cut: int) -> int:
     return 0
 
 
-def _last_cut(buffer: bytearray, size: int, dialect: Dialect, path: str) -> int:
+def _last_cut(buffer: bytes, dialect: Dialect, path: str) -> int:
     """Return the offset after the last newline that ends a record, 0 where there is none."""
-    last = buffer.rfind(dialect.newline, 0, size)
+    last = buffer.rfind(dialect.newline)
     if last < 0 or buffer.find(b'"', 0, last) < 0:
         return last + 1
-    data = np.frombuffer(buffer, dtype=np.uint8, count=size)
+    data = np.frombuffer(buffer, dtype=np.uint8)
     newlines = np.flatnonzero(data == dialect.newline[0])
     inside = _quoted_at(data, newlines, dialect, path)
     outside = newlines[~inside]
@@ -136,7 +131,7 @@ def _quoted_at(data: np.ndarray, at: np.ndarray, dialect: Dialect, path: str) ->
     return inside
 
 
-def _ends_inside_quotes(data: memoryview, dialect: Dialect, path: str) -> bool:
+def _ends_inside_quotes(data: bytes, dialect: Dialect, path: str) -> bool:
     characters = np.frombuffer(data, dtype=np.uint8)
     return bool(_quoted_at(characters, np.array([len(data)]), dialect, path)[0]) if ord('"') in characters else False
 

@@ -26,20 +26,12 @@ class ByteStream:
         if self._codec is not None:
             self._head = b""
 
-    def readinto(self, target: memoryview) -> int:
-        """Fill the target as far as there is data; return the number of bytes."""
-        size = 0
-        while size < len(target):
-            taken = self._take(target[size:])
-            if taken == 0:
-                break
-            size += taken
-        return size
-
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, fewer only at the end."""
-        buffer = bytearray(size)
-        return bytes(memoryview(buffer)[: self.readinto(memoryview(buffer))])
+        data = self._some(size)
+        while data and len(data) < size and (more := self._some(size - len(data))):
+            data += more
+        return data
 
     def skip(self, size: int) -> None:
         """Read and forget bytes."""
@@ -60,17 +52,12 @@ class ByteStream:
         """Close the file."""
         self._raw.close()
 
-    def _take(self, target: memoryview) -> int:
+    def _some(self, size: int) -> bytes:
+        """Return up to `size` bytes, none only at the end."""
         if self._head:
-            taken = min(len(self._head), len(target))
-            target[:taken] = self._head[:taken]
-            self._head = self._head[taken:]
-            return taken
-        if self._codec is None:
-            return cast("int", self._stream.readinto(target))
-        data = self._stream.read(len(target))
-        target[: len(data)] = data
-        return len(data)
+            data, self._head = self._head[:size], self._head[size:]
+            return data
+        return cast("bytes", self._stream.read(size))
 
 
 class _Chained:

@@ -123,8 +123,8 @@ class Stream:
     def skip(self, size: int) -> None:
         self._data.seek(size)
 
-    def readinto(self, target: memoryview) -> int:
-        return self._data.readinto(target)
+    def read(self, size: int) -> bytes:
+        return self._data.read(size)
 
 
 @given(st.lists(st.tuples(cells, cells), max_size=20), endings, block_sizes, st.booleans())
