@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
 from ce_cli._version import __version__
@@ -161,7 +162,12 @@ def _worst(state: EvalState, unit: float) -> tuple[WorstRow, ...]:
 def _issues(
     context: Context, outcome: Outcome, metrics: dict[str, Metric], predictions: DataSet, labels: DataSet | None
 ) -> list[Issue]:
-    found = [*_row_issues(outcome), *_dropped_issues(outcome), *_verdict_issues(outcome, metrics)]
+    found = [
+        *_parts(predictions, labels),
+        *_row_issues(outcome),
+        *_dropped_issues(outcome),
+        *_verdict_issues(outcome, metrics),
+    ]
     if (context.plan.smoothing or context.plan.class_weights) and "skill" in metrics:
         message = "skill and normalized_entropy compare the loss without smoothing and class weights with the prior"
         found.append(Issue("plain_skill", "note", message))
@@ -178,6 +184,19 @@ def _issues(
                 hint=f"pass --weight-col {weight} to weigh rows",
             )
         )
+    return found
+
+
+def _parts(predictions: DataSet, labels: DataSet | None) -> list[Issue]:
+    """Name the parts of a data set in the order in which they were read."""
+    found = []
+    for data in (predictions, labels):
+        parts = getattr(data, "parts", ())
+        if data is not None and parts:
+            names = listed([PurePath(part.path).name for part in parts], 6)
+            found.append(
+                Issue("parts", "note", f"{data.path} has {len(parts)} parts, read in this order: {names}", len(parts))
+            )
     return found
 
 

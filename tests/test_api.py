@@ -143,3 +143,10 @@ def test_an_empty_id_is_a_fault_of_its_row_also_in_a_join():
     assert [(p.code, p.rows, p.message) for p in caught.value.problems] == [("missing_id", (2,), "the id is empty")]
     report = evaluate(predictions, labels, on_invalid="drop")
     assert (report.counts["scored"], report.counts["invalid"], report.counts["unmatched_labels"]) == (2, 1, 0)
+
+
+def test_the_parts_of_a_data_set_are_named_in_their_order(tmp_path: Path):
+    for name, prob in (("b", 0.25), ("a", 0.5)):
+        (tmp_path / f"{name}.csv").write_text(f"prob,label\n{prob},1\n")
+    (note,) = [issue for issue in evaluate(tmp_path).issues if issue.code == "parts"]
+    assert (note.count, note.message.rpartition(": ")[2]) == (2, "a.csv, b.csv")
