@@ -21,7 +21,7 @@ def keep_freed_memory() -> None:
     """Let the C library keep what is freed for the next block.
 
     By default glibc returns blocks as large as ours to the kernel and gets them back page by page: on ten million rows that
-    took a third of the time. Elsewhere than on glibc this does nothing.
+    took from a tenth to a third of the time. Elsewhere than on glibc this does nothing.
     """
     import ctypes
 

@@ -115,7 +115,7 @@ def _total_weight(rows: LabelledRows, weight: Floats | None) -> Factor | None:
 
 def _counts(label: Ints, rows: Bools | None, classes: int) -> Ints:
     """Count the rows of every class, all or those where `rows` is true."""
-    if classes == 2:  # the common case, several times as fast
+    if classes == 2:  # the common case, without counting into cells
         second = label.astype(np.bool_)
         hits = np.count_nonzero(second if rows is None else second & rows)
         return np.array([(len(label) if rows is None else np.count_nonzero(rows)) - hits, hits])
