@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from ce_cli.block import Block
 from ce_cli.checks import Faults
 from ce_cli.errors import CeError, Problem
 from ce_cli.labels import not_one_class
-from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file
+from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file, stored_ids
 from ce_cli.readers.arrays import cell_text
 from ce_cli.setup import make_task
 from ce_cli.state.evaluation import EvalState
@@ -73,6 +74,7 @@ class Outcome:
     counts: AlignmentCounts
     invalid: int
     fault_kinds: list[Problem]
+    worst_ids: dict[int, str] = field(default_factory=dict)  # by row, where ids were verified without being read
 
 
 class _Accumulators:
@@ -130,6 +132,11 @@ class Job(NamedTuple):
 def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None) -> Outcome:
     """Evaluate every row. Raises CeError with every kind of fault, unless invalid rows are to be dropped."""
     with Workers(job.options.jobs or default_jobs()) as workers:
+        ids = None if sinks else stored_ids(job.predictions, job.labels, job.context.layout)
+        if ids is not None:
+            outcome = _fold(partial(_in_order, ids=False), job, workers, sinks, watcher)
+            cells = ids.cells([row for _, row, _ in outcome.state.worst.rows], workers)
+            return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
         with contextlib.suppress(OutOfOrderError):
             return _fold(_in_order, job, workers, sinks, watcher)
         for sink in sinks:
@@ -137,11 +144,11 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None)
         return _fold(_by_join, job, workers, sinks, watcher)
 
 
-def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int) -> Iterator[Pair]:
+def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: bool = True) -> Iterator[Pair]:
     layout = job.context.layout
     if job.labels is None:
-        return single_file(job.predictions, layout, workers, rows, counts)
-    return side_by_side(job.predictions, job.labels, layout, workers, rows, counts)
+        return single_file(job.predictions, layout, workers, rows, counts, ids=ids)
+    return side_by_side(job.predictions, job.labels, layout, workers, rows, counts, ids=ids)
 
 
 def _by_join(job: Job, workers: Workers, counts: AlignmentCounts, rows: int) -> Iterator[Pair]:
@@ -263,7 +270,9 @@ class _Worker:
             result: list[tuple[object, ...]] = []
             for position in chosen.tolist():
                 row = position if at is None else int(at[position])
-                ids = [_cell(part.predictions, name, row) for name in layout.ids]
+                ids = [
+                    _cell(part.predictions, name, row) for name in layout.ids if name in part.predictions.schema.names
+                ]
                 result.append(
                     (
                         "|".join(ids) if ids else None,

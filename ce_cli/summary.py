@@ -47,7 +47,7 @@ def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: 
         quantiles={name: state.quantiles.quantile(float(name)) / context.plan.unit_size for name in QUANTILES},
         max_row_sum_error=state.max_row_sum_error,
         per_class=_class_rows(classes, totals, context.plan.unit_size),
-        worst=_worst(state, plan.unit_size),
+        worst=_worst(outcome, plan.unit_size),
         issues=tuple(_issues(context, outcome, metrics, predictions, labels)),
     )
 
@@ -152,9 +152,10 @@ def _class_rows(names: tuple[str, ...], totals: list[ClassTotals], unit: float) 
     return tuple(rows)
 
 
-def _worst(state: EvalState, unit: float) -> tuple[WorstRow, ...]:
+def _worst(outcome: Outcome, unit: float) -> tuple[WorstRow, ...]:
     rows = []
-    for negative, row, (key, label, predicted, prob) in state.worst.rows:
+    for negative, row, (read, label, predicted, prob) in outcome.state.worst.rows:
+        key = outcome.worst_ids.get(row, read)
         rows.append(WorstRow(row + 1, key, label, predicted, prob, -negative / unit + 0.0))  # type: ignore[arg-type]
     return tuple(rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from ce_cli.arrays import Ints
     from ce_cli.columns import Layout
-    from ce_cli.readers.base import DataSet
+    from ce_cli.readers.base import DataSet, StoredColumns
     from ce_cli.workers import Workers
 
 CHUNK_ROWS = 1 << 17
@@ -43,10 +44,10 @@ class AlignmentCounts:
     problems: list[Problem] = field(default_factory=list)
 
 
-def wanted_columns(layout: Layout) -> tuple[dict[str, Kind], dict[str, Kind]]:
+def wanted_columns(layout: Layout, *, ids: bool = True) -> tuple[dict[str, Kind], dict[str, Kind]]:
     """Return the columns to read from the predictions and from the labels, and how."""
-    mine = dict.fromkeys(layout.ids, Kind.TEXT)
-    other = dict.fromkeys(layout.label_ids, Kind.TEXT)
+    mine = dict.fromkeys(layout.ids if ids else (), Kind.TEXT)
+    other = dict.fromkeys(layout.label_ids if ids else (), Kind.TEXT)
     mine.update(dict.fromkeys(layout.scores.columns, Kind.NUMBER))
     (mine if layout.label_side == "predictions" else other)[layout.label] = layout.label_kind
     if layout.weight is not None:
@@ -54,11 +55,26 @@ def wanted_columns(layout: Layout) -> tuple[dict[str, Kind], dict[str, Kind]]:
     return mine, other
 
 
+def stored_ids(predictions: DataSet, labels: DataSet | None, layout: Layout) -> StoredColumns | None:
+    """Return the ids where they need not be decoded to be verified: both files store the same bytes for them.
+
+    None where that cannot be told; they may be the same then nevertheless.
+    """
+    mine = predictions.stored(layout.ids)
+    if mine is None or labels is None:
+        return mine
+    other = labels.stored(layout.label_ids)
+    if other is None or mine.rows != other.rows:
+        return None
+    alike = all(one == two for one, two in zip_longest(mine.pieces(), other.pieces()))
+    return mine if alike else None
+
+
 def single_file(
-    data: DataSet, layout: Layout, workers: Workers, chunk_rows: int, counts: AlignmentCounts
+    data: DataSet, layout: Layout, workers: Workers, chunk_rows: int, counts: AlignmentCounts, *, ids: bool = True
 ) -> Iterator[Pair]:
-    """Yield the rows of one file that holds both scores and labels."""
-    columns, _ = wanted_columns(layout)
+    """Yield the rows of one file that holds both scores and labels, with their `ids` if those are wanted."""
+    columns, _ = wanted_columns(layout, ids=ids)
     start = 0
     for batch in data.batches(columns, workers):
         for offset in range(0, batch.num_rows, chunk_rows):
@@ -76,13 +92,15 @@ def side_by_side(
     workers: Workers,
     chunk_rows: int,
     counts: AlignmentCounts,
+    *,
+    ids: bool = True,
 ) -> Iterator[Pair]:
-    """Yield the rows of two files that stand in the same order.
+    """Yield the rows of two files that stand in the same order; `ids` is False where those are known to agree.
 
     With ids, raises OutOfOrderError at the first row where they differ or one file ends. Without, or by position, unequal
     lengths are a problem, and ids that differ are counted.
     """
-    mine, other = wanted_columns(layout)
+    mine, other = wanted_columns(layout, ids=ids)
     left, right = _Cursor(predictions.batches(mine, workers)), _Cursor(labels.batches(other, workers))
     empty = [data.path for data, cursor in ((predictions, left), (labels, right)) if not cursor.available()]
     if empty:
@@ -93,7 +111,8 @@ def side_by_side(
             break
         one, two = left.take(rows), right.take(rows)
         numbers = np.arange(left.done - rows, left.done)
-        _compare(one, two, layout, numbers, counts)
+        if ids:
+            _compare(one, two, layout, numbers, counts)
         counts.predictions, counts.labels = left.done, right.done
         yield Pair(numbers, numbers, one, two)
     if left.available() or right.available():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ce_cli.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -47,6 +47,23 @@ class DataSet(Protocol):
 
         A text cell that is not the number it should be makes its whole column text in that batch.
         """
+
+    def stored(self, columns: Sequence[str]) -> StoredColumns | None:
+        """Return columns that need not be decoded; None where the format has no such, or where a cell may be empty."""
+
+
+class StoredColumns(Protocol):
+    """Columns as a file stores them. Where two data sets store the same pieces, they hold the same cells."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+
+    def pieces(self) -> Iterator[object]:
+        """Yield what is stored, with all that its meaning depends on, in pieces of bounded size."""
+
+    def cells(self, rows: Sequence[int], workers: Workers) -> dict[int, tuple[str, ...]]:
+        """Return the cells of a few rows (numbers from 0) as text."""
 
 
 def sample_rows(columns: int) -> int:

@@ -14,7 +14,7 @@ from ce_cli.readers.csv_text import blocks, first_record, not_utf8, sniff
 from ce_cli.readers.streams import HEAD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ce_cli.readers.streams import ByteStream, Source
     from ce_cli.workers import Workers
@@ -75,6 +75,9 @@ class CsvData:
                     yield batch
         finally:
             stream.close()
+
+    def stored(self, columns: Sequence[str]) -> None:
+        """Text is parsed to be compared."""
 
     def _counted(self, pieces: Iterator[memoryview], stream: ByteStream) -> Iterator[memoryview]:
         try:

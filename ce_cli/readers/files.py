@@ -12,13 +12,13 @@ from ce_cli.readers.streams import FileSource, SpooledSource, standard_input
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from ce_cli.columns import Kind
     from ce_cli.plan import Options
-    from ce_cli.readers.base import DataSet
+    from ce_cli.readers.base import DataSet, StoredColumns
     from ce_cli.readers.streams import Source
     from ce_cli.workers import Workers
 
@@ -104,6 +104,38 @@ class PartedData:
         """Yield the columns of all parts."""
         for part in self.parts:
             yield from part.batches(columns, workers)
+
+    def stored(self, columns: Sequence[str]) -> StoredColumns | None:
+        """Return columns that need not be decoded, where that is so in every part."""
+        parts = [part.stored(columns) for part in self.parts]
+        return None if None in parts else StoredParts(cast("list[StoredColumns]", parts))
+
+
+class StoredParts:
+    """The stored columns of several parts, one after another."""
+
+    def __init__(self, parts: list[StoredColumns]) -> None:
+        self._parts = parts
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of all parts."""
+        return sum(part.rows for part in self._parts)
+
+    def pieces(self) -> Iterator[object]:
+        """Yield the pieces of all parts."""
+        for part in self._parts:
+            yield from part.pieces()
+
+    def cells(self, rows: Sequence[int], workers: Workers) -> dict[int, tuple[str, ...]]:
+        """Return the cells of some rows as text."""
+        found: dict[int, tuple[str, ...]] = {}
+        start = 0
+        for part in self._parts:
+            inside = [row - start for row in rows if start <= row < start + part.rows]
+            found.update({row + start: cells for row, cells in part.cells(inside, workers).items()})
+            start += part.rows
+        return found
 
 
 def _parts(path: str) -> list[Path]:

@@ -11,7 +11,7 @@ from ce_cli.errors import fail
 from ce_cli.readers.base import check_distinct, sample_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ce_cli.columns import Kind
     from ce_cli.workers import Workers
@@ -46,6 +46,9 @@ class TableData:
         for batch in chosen.to_batches(max_chunksize=_BATCH_ROWS):
             if batch.num_rows:
                 yield batch
+
+    def stored(self, columns: Sequence[str]) -> None:
+        """There is nothing to decode."""
 
 
 def table_of(data: Any, column: str) -> pa.Table:

@@ -89,6 +89,8 @@ def check_ids(context: Context, pair: Pair, checks: RowChecks) -> None:
     if context.layout.alignment != "id" or len(context.layout.ids) != 1:
         return
     name = context.layout.ids[0]
+    if name not in pair.predictions.schema.names:  # verified without being read
+        return
     missing = nulls(pair.predictions.column(name))
     checks.fail(
         "missing_id",
