@@ -11,8 +11,9 @@ def main() -> None:
     # The work is spread over threads already: a second pool inside each matrix product only costs time and memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from ce_cli.cli import run
+    from ce_cli.process import leave
 
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import signal
+import sys
+from typing import NoReturn
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers for mallopt
 
@@ -29,3 +33,14 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_THRESHOLD, 32 << 20)
         libc.mallopt(_TRIM_THRESHOLD, 256 << 20)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code, without taking the interpreter apart first: that took 30 ms.
+
+    What was registered to run at the end runs, and what was printed is flushed.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way to run them before os._exit
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -9,6 +9,7 @@ import numpy as np
 from ce_cli.kernels.binary import BinaryOutcome
 from ce_cli.kernels.double import exp_of_sum, scaled_by_log, two_difference
 from ce_cli.kernels.multiclass import negative_log
+from ce_cli.kernels.select import choose
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
@@ -39,7 +40,7 @@ def from_logits(negative: Floats, positive: Floats) -> BinaryOutcome:
     """
     gap, error = two_difference(positive, negative)
     size = np.abs(gap)
-    towards = np.where(gap >= 0, error, -error)  # what |positive - negative| is beyond `size`
+    towards = choose(gap >= 0, error, -error)  # what |positive - negative| is beyond `size`
     tail = np.exp(-size)
     tail -= tail * towards
     common = np.log1p(tail)
@@ -47,8 +48,8 @@ def from_logits(negative: Floats, positive: Floats) -> BinaryOutcome:
     larger, smaller = 1.0 / (1.0 + tail), tail / (1.0 + tail)
     above = gap >= 0
     return BinaryOutcome(
-        np.where(above, far, common),
-        np.where(above, common, far),
-        np.where(above, smaller, larger),
-        np.where(above, larger, smaller),
+        choose(above, far, common),
+        choose(above, common, far),
+        choose(above, smaller, larger),
+        choose(above, larger, smaller),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import weakref
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -139,6 +140,7 @@ class SpooledSource:
         import tempfile
 
         self._file = tempfile.NamedTemporaryFile(prefix="ce-eval-")  # noqa: SIM115 - lives as long as the source
+        weakref.finalize(self, self._file.close)
         while block := raw.read(_COPY_BYTES):
             self._file.write(block)
         self._file.flush()

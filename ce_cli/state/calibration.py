@@ -23,7 +23,7 @@ class CalibrationBins:
     def __init__(self, bins: int) -> None:
         self._bins = bins
         self._edges = np.arange(bins + 1) / bins
-        self._exact_product = _product_finds_bins(self._edges)
+        self._too_low, self._too_high = _errors_of_product(self._edges)
         # Cell 0 holds the probabilities of exactly 0; it counts as part of the first bin.
         self._n = np.zeros(bins + 1, dtype=np.int64)
         self._hits = np.zeros(bins + 1, dtype=np.int64)
@@ -104,11 +104,12 @@ class CalibrationBins:
 
     def _cell_of(self, prob: Floats) -> Ints:
         """Return 1 + the bin of every probability, 0 for a probability of 0."""
-        cell = np.ceil(prob * self._bins).astype(np.int64)
-        if not self._exact_product:
-            np.clip(cell, 1, self._bins, out=cell)
-            cell += (prob > self._edges.take(cell)) & (cell < self._bins)
-            cell -= (prob <= self._edges.take(cell - 1)) & (cell > 1)
+        product = prob * self._bins
+        cell = np.ceil(product, out=product).astype(np.int64)
+        if self._too_low:
+            cell += prob > self._edges.take(cell)
+        if self._too_high:
+            cell -= (prob <= self._edges.take(np.maximum(cell - 1, 0))) & (cell > 1)
         return cell
 
 
@@ -116,12 +117,12 @@ def _first_joined(cells: list[Fraction]) -> list[Fraction]:
     return [cells[0] + cells[1], *cells[2:]]
 
 
-def _product_finds_bins(edges: Floats) -> bool:
-    """Tell whether ⌈p·B⌉, computed in float64, is the right bin for every p.
+def _errors_of_product(edges: Floats) -> tuple[bool, bool]:
+    """Tell whether ⌈p·B⌉, computed in float64, is below the right bin for any p, and whether it is above it for any.
 
     The rounded product is monotonic in p, so that it is enough to look at each edge and at the next number above it.
     """
     whole = np.arange(len(edges), dtype=np.float64)
     bins = len(edges) - 1
     above = np.nextafter(edges[:-1], 2.0) * bins
-    return bool((edges * bins == whole).all() and (above > whole[:-1]).all())
+    return bool((above <= whole[:-1]).any()), bool((edges * bins > whole).any())

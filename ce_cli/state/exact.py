@@ -1,7 +1,8 @@
 """Exact sums of float64 values and of products of two, so that no order, split or thread count can change a bit.
 
 A slice of values is cut into parts, each a whole multiple of a power of two that is small enough for the part's sum to need
-no rounding: 36 bits a part, at most 2**17 rows. The sums of the parts go into an integer of 32-bit limbs. What comes out is
+no rounding: 36 bits a part, at most 2**17 rows. The sums of the parts go into an integer: Python's own for one or two cells,
+32-bit limbs in NumPy arrays for more. What comes out is
 the exact sum as a fraction, rounded once, at the end, by whoever asks for a float. Cutting by adding and subtracting a large
 constant is that of Demmel and Nguyen, "Parallel reproducible summation" (2015); here nothing is dropped, so the sum is exact.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from ce_cli.arrays import Bools, Floats, Ints
 
+_FEW_CELLS = 2
+_FINEST = 4400
 _LIMB_BITS = 32
 _MASK = (1 << _LIMB_BITS) - 1
 _SLICE = 1 << 17  # rows
@@ -37,12 +40,11 @@ _GROUP = 256  # exponents of other products are handled in groups of this many
 class ExactSums:
     """Exact sums of finite float64 values, one sum per cell."""
 
-    __slots__ = ("_limbs", "_uncarried", "cells")
+    __slots__ = ("_totals", "cells")
 
     def __init__(self, cells: int = 1) -> None:
         self.cells = cells
-        self._limbs: dict[int, Ints] = {}
-        self._uncarried = 0
+        self._totals: _Totals = _Integers(cells) if cells <= _FEW_CELLS else _Limbs(cells)
 
     def add(self, values: Floats, cell: Ints | None = None, exponent: int = 0) -> None:
         """Add values * 2**exponent to their cells.
@@ -50,33 +52,26 @@ class ExactSums:
         values: `(n,) float64`, finite. cell: `(n,) int64` in [0, cells); None: all to cell 0.
         """
         member: Ints | Floats | None = cell
-        if cell is not None and self.cells <= 2:
+        if cell is not None and self.cells <= _FEW_CELLS:
             # A sum and a dot product take half the time of counting into two cells.
             member = cell.astype(np.float64) if self.cells == 2 else None
         for start in range(0, len(values), _SLICE):
             stop = start + _SLICE
             self._add_slice(values[start:stop], None if member is None else member[start:stop], exponent)
 
+    def add_one(self, value: float) -> None:
+        """Add one finite value to the first cell."""
+        self._totals.add(np.array([value]), math.frexp(value)[1] - 53, 0)
+
     def merge(self, other: ExactSums) -> None:
         """Add the sums of another state with the same cells."""
         if other.cells != self.cells:
             raise ValueError(f"expected {self.cells} cells, but got {other.cells}")
-        self._carry()
-        for limb, parts in other._carried().items():
-            self._limb(limb)[:] += parts
-        self._uncarried = 1
+        self._totals.merge(other._totals)
 
     def totals(self) -> list[Fraction]:
         """Return the exact sum of every cell."""
-        if not self._limbs:
-            return [Fraction(0)] * self.cells
-        lowest = min(self._limbs)
-        sums = [0] * self.cells
-        for limb, parts in self._limbs.items():
-            shift = (limb - lowest) * _LIMB_BITS
-            for cell in np.flatnonzero(parts).tolist():
-                sums[cell] += int(parts[cell]) << shift
-        return [_scaled(total, lowest * _LIMB_BITS) for total in sums]
+        return self._totals.totals()
 
     def total(self) -> Fraction:
         """Return the exact sum over all cells."""
@@ -109,7 +104,7 @@ class ExactSums:
         rounder = math.ldexp(1.5, 52 + unit)
         part = rest + rounder
         part -= rounder
-        self._add_units(np.ldexp(self._summed(part, cell), -unit).astype(np.int64), unit + exponent)
+        self._totals.add(self._summed(part, cell), unit, exponent)
         return np.subtract(rest, part, out=part)
 
     def _summed(self, part: Floats, cell: Ints | Floats | None) -> Floats:
@@ -119,28 +114,97 @@ class ExactSums:
         if self.cells == 2:
             second = np.dot(part, cell)
             return np.array([np.add.reduce(part) - second, second])
-        return np.bincount(cell, weights=part, minlength=self.cells).astype(np.float64, copy=False)
+        sums = np.zeros(self.cells)
+        np.add.at(sums, cast("Ints", cell), part)  # faster than bincount
+        return sums
 
-    def _add_units(self, units: Ints, exponent: int) -> None:
-        """Add units * 2**exponent, up to 2**53 units in a cell, to the limbs."""
+
+class _Totals(Protocol):
+    """One integer per cell, in some form."""
+
+    def add(self, sums: Floats, unit: int, exponent: int) -> None:
+        """Add sums * 2**exponent, whole multiples of 2**unit up to 2**53 times as large, to the first cells."""
+
+    def merge(self, other: Any) -> None:
+        """Add other sums of the same form."""
+
+    def totals(self) -> list[Fraction]:
+        """Return the sums."""
+
+
+class _Integers:
+    """A whole number of units of 2**-4400 for each of a few cells: less than the last bit of a product of three float64."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, cells: int) -> None:
+        self.values = [0] * cells
+
+    def add(self, sums: Floats, unit: int, exponent: int) -> None:
+        """Add sums * 2**exponent, whole multiples of 2**unit, to the first cells."""
+        shift = unit + exponent + _FINEST
+        for cell, value in enumerate(sums.tolist()):
+            self.values[cell] += int(math.ldexp(value, -unit)) << shift
+
+    def merge(self, other: _Integers) -> None:
+        """Add other sums."""
+        self.values = [one + two for one, two in zip(self.values, other.values, strict=True)]
+
+    def totals(self) -> list[Fraction]:
+        """Return the sums."""
+        return [Fraction(value, 1 << _FINEST) for value in self.values]
+
+
+class _Limbs:
+    """Integers of 32-bit limbs for any number of cells."""
+
+    __slots__ = ("_cells", "_limbs", "_uncarried")
+
+    def __init__(self, cells: int) -> None:
+        self._cells = cells
+        self._limbs: dict[int, Ints] = {}
+        self._uncarried = 0
+
+    def add(self, sums: Floats, unit: int, exponent: int) -> None:
+        """Add sums * 2**exponent, whole multiples of 2**unit up to 2**53 times as large, to the first cells."""
         if self._uncarried >= _CARRY_EVERY:
             self._carry()
         self._uncarried += 1
-        limb, shift = divmod(exponent, _LIMB_BITS)
+        units = np.ldexp(sums, -unit).astype(np.int64)
+        limb, shift = divmod(unit + exponent, _LIMB_BITS)
         low_bits = _LIMB_BITS - shift
         high = units >> low_bits
         self._limb(limb)[: len(units)] += (units - (high << low_bits)) << shift
         self._limb(limb + 1)[: len(units)] += high & _MASK
         self._limb(limb + 2)[: len(units)] += high >> _LIMB_BITS
 
+    def merge(self, other: _Limbs) -> None:
+        """Add other sums."""
+        self._carry()
+        for limb, parts in other._carried().items():
+            self._limb(limb)[:] += parts
+        self._uncarried = 1
+
+    def totals(self) -> list[Fraction]:
+        """Return the sums."""
+        if not self._limbs:
+            return [Fraction(0)] * self._cells
+        lowest = min(self._limbs)
+        sums = [0] * self._cells
+        for limb, parts in self._limbs.items():
+            shift = (limb - lowest) * _LIMB_BITS
+            for cell in np.flatnonzero(parts).tolist():
+                sums[cell] += int(parts[cell]) << shift
+        return [_scaled(total, lowest * _LIMB_BITS) for total in sums]
+
     def _limb(self, limb: int) -> Ints:
         parts = self._limbs.get(limb)
         if parts is None:
-            parts = self._limbs[limb] = np.zeros(self.cells, dtype=np.int64)
+            parts = self._limbs[limb] = np.zeros(self._cells, dtype=np.int64)
         return parts
 
     def _carried(self) -> dict[int, Ints]:
-        copy = ExactSums(self.cells)
+        copy = _Limbs(self._cells)
         copy._limbs = {limb: parts.copy() for limb, parts in self._limbs.items()}
         copy._carry()
         return copy._limbs
@@ -216,7 +280,8 @@ def _add_slice_products(vectors: Sequence[Floats], sums: Mapping[tuple[int, int]
     if len(long):
         parts[:, :, long] = 0.0
     for (i, j), total in sums.items():
-        total.add(np.array(_dots(parts[i], None if j == -1 else parts[j], same=i == j)))
+        for dot in _dots(parts[i], None if j == -1 else parts[j], same=i == j):
+            total.add_one(float(dot))
         if len(long):
             left = [np.ones(len(long)) if at == -1 else vectors[at][long] for at in (i, j)]
             add_products(total, Factor(left[0], None), Factor(left[1], None))

@@ -33,6 +33,8 @@ class WorstRows:
         threshold = -self.rows[-1][0] if len(self.rows) == self.top else 0.0
         if float(loss.max()) < threshold:
             return
+        if len(self.rows) < self.top < len(loss):
+            threshold = max(threshold, float(np.partition(loss, -self.top)[-self.top]))
         candidates = np.flatnonzero(loss >= threshold)
         order = np.lexsort((row[candidates], -loss[candidates]))[: self.top]
         chosen = candidates[order]

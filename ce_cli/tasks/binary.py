@@ -8,6 +8,7 @@ import numpy as np
 
 from ce_cli.block import Objective, Part, Scored
 from ce_cli.kernels import binary, pair, smoothing
+from ce_cli.kernels.select import choose
 from ce_cli.plan import Scale
 from ce_cli.tasks.rows import check
 
@@ -44,8 +45,8 @@ class BinaryTask:
         positive = label > 0.5
         predicted = outcome.prob_positive > 0.5
         soft = np.flatnonzero((label > 0) & (label < 1)) if block.soft else _NONE
-        loss = np.where(positive, outcome.loss_positive, outcome.loss_negative)
-        prob_label = np.where(positive, outcome.prob_positive, outcome.prob_negative)
+        loss = choose(positive, outcome.loss_positive, outcome.loss_negative)
+        prob_label = choose(positive, outcome.prob_positive, outcome.prob_negative)
         code = positive.astype(np.int64)
         parts: tuple[Part, ...] = (Part(None, code, loss, prob_label, None),)
         if len(soft):
@@ -60,7 +61,7 @@ class BinaryTask:
             judged=label != 0.5 if len(soft) else None,
             confidence=outcome.prob_positive,
             outcome=label if len(soft) else positive,
-            brier=_brier(outcome, label, single=scores.shape[1] == 1),
+            brier=_brier(outcome, label, positive, soft, single=scores.shape[1] == 1),
             parts=parts,
             clipped=clipped,
             objective=self._objective(label, outcome),
@@ -110,8 +111,8 @@ def _parts(outcome: BinaryOutcome, label: Floats, code: Ints, soft: Ints) -> tup
     is_hard = np.ones(len(label), dtype=np.bool_)
     is_hard[soft] = False
     share, hard = label[soft], np.flatnonzero(is_hard)
-    losses = np.where(code == 1, outcome.loss_positive, outcome.loss_negative)
-    probs = np.where(code == 1, outcome.prob_positive, outcome.prob_negative)
+    losses = choose(code == 1, outcome.loss_positive, outcome.loss_negative)
+    probs = choose(code == 1, outcome.prob_positive, outcome.prob_negative)
     ones, zeros = np.ones(len(soft), dtype=np.int64), np.zeros(len(soft), dtype=np.int64)
     return (
         Part(hard, code[hard], losses[hard], probs[hard], None),
@@ -120,16 +121,16 @@ def _parts(outcome: BinaryOutcome, label: Floats, code: Ints, soft: Ints) -> tup
     )
 
 
-def _brier(outcome: BinaryOutcome, label: Floats, *, single: bool) -> Floats:
+def _brier(outcome: BinaryOutcome, label: Floats, positive: Bools, soft: Ints, *, single: bool) -> Floats:
     """Return (p - y)²; with two columns half the sum over both, which is the same where they sum to 1.
 
     The distance to a label of 1 is taken from the probability of the other class, which keeps its digits where p rounds
     to 1.
     """
-    miss = outcome.prob_positive - label
-    if single:
-        np.copyto(miss, outcome.prob_negative, where=label == 1.0)
-        return np.square(miss, out=miss)
-    squares = np.square(miss) + np.square(outcome.prob_negative - (1 - label))
-    squares *= 0.5
-    return squares
+    if not single:
+        squares = np.square(outcome.prob_positive - label) + np.square(outcome.prob_negative - (1 - label))
+        squares *= 0.5
+        return squares
+    miss = choose(positive, outcome.prob_negative, outcome.prob_positive)
+    miss[soft] = outcome.prob_positive[soft] - label[soft]
+    return np.square(miss, out=miss)

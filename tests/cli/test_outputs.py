@@ -193,7 +193,7 @@ def test_outputs_are_checked_before_anything_is_read(target: str, folder: Path) 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("big")
-    (folder / "big.csv").write_text("prob,label\n" + "0.25,1\n0.75,0\n" * 1_500_000)
+    (folder / "big.csv").write_text("prob,label\n" + "0.25,1\n0.75,0\n" * 3_000_000)
     return folder
 
 
