@@ -34,7 +34,10 @@ class LossHistogram:
         self._largest = max(self._largest, float(loss.max()))
         bucket = _bucket_of(loss)
         lowest = int(bucket.min())
-        self._add_counts(lowest, np.bincount(bucket - lowest))
+        bucket -= lowest
+        counts = np.zeros(int(bucket.max()) + 1, dtype=np.int64)
+        np.add.at(counts, bucket, 1)
+        self._add_counts(lowest, counts)
 
     def merge(self, other: LossHistogram) -> None:
         """Add what another state has seen."""
