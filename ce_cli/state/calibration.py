@@ -99,7 +99,7 @@ class CalibrationBins:
             self._sums["outcome"].add(outcome.astype(np.float64, copy=False), cell)
             return
         by_outcome = np.zeros(2 * (self._bins + 1), dtype=np.int64)
-        np.add.at(by_outcome, 2 * cell + outcome, 1)
+        np.add.at(by_outcome, np.add(2 * cell, outcome, dtype=np.int64), 1)
         self._n += by_outcome[0::2] + by_outcome[1::2]
         self._hits += by_outcome[1::2]
 
