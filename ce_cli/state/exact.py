@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
 
 _FEW_CELLS = 2
+_FEW_ROWS = 32
+_MANTISSA_BITS = 53
 _FINEST = 4400
 _LIMB_BITS = 32
 _MASK = (1 << _LIMB_BITS) - 1
@@ -61,7 +63,7 @@ class ExactSums:
 
     def add_one(self, value: float) -> None:
         """Add one finite value to the first cell."""
-        self._totals.add(np.array([value]), math.frexp(value)[1] - 53, 0)
+        self._totals.add_one(0, value, 0)
 
     def merge(self, other: ExactSums) -> None:
         """Add the sums of another state with the same cells."""
@@ -95,6 +97,10 @@ class ExactSums:
                 return
             left = np.flatnonzero(rest)
             rest, cell = rest[left], None if cell is None else cell[left]
+            if len(left) <= _FEW_ROWS:
+                for row, value in enumerate(rest.tolist()):
+                    self._totals.add_one(0 if cell is None else int(cell[row]), value, exponent)
+                return
             top = _top_exponent(rest)
 
     def _cut(self, rest: Floats, cell: Ints | Floats | None, top: int, exponent: int) -> Floats:
@@ -125,6 +131,9 @@ class _Totals(Protocol):
     def add(self, sums: Floats, unit: int, exponent: int) -> None:
         """Add sums * 2**exponent, whole multiples of 2**unit up to 2**53 times as large, to the first cells."""
 
+    def add_one(self, cell: int, value: float, exponent: int) -> None:
+        """Add value * 2**exponent to one cell."""
+
     def merge(self, other: Any) -> None:
         """Add other sums of the same form."""
 
@@ -145,6 +154,11 @@ class _Integers:
         shift = unit + exponent + _FINEST
         for cell, value in enumerate(sums.tolist()):
             self.values[cell] += int(math.ldexp(value, -unit)) << shift
+
+    def add_one(self, cell: int, value: float, exponent: int) -> None:
+        """Add value * 2**exponent to one cell."""
+        unit = math.frexp(value)[1] - _MANTISSA_BITS
+        self.values[cell] += int(math.ldexp(value, -unit)) << (unit + exponent + _FINEST)
 
     def merge(self, other: _Integers) -> None:
         """Add other sums."""
@@ -177,6 +191,12 @@ class _Limbs:
         self._limb(limb)[: len(units)] += (units - (high << low_bits)) << shift
         self._limb(limb + 1)[: len(units)] += high & _MASK
         self._limb(limb + 2)[: len(units)] += high >> _LIMB_BITS
+
+    def add_one(self, cell: int, value: float, exponent: int) -> None:
+        """Add value * 2**exponent to one cell."""
+        sums = np.zeros(cell + 1)
+        sums[cell] = value
+        self.add(sums, math.frexp(value)[1] - _MANTISSA_BITS, exponent)
 
     def merge(self, other: _Limbs) -> None:
         """Add other sums."""
