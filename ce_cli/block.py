@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping
 
     import pyarrow as pa
 
@@ -41,9 +41,10 @@ class Pair:
 class Block:
     """Validated rows, float64 in C order.
 
-    at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, the class, or of a
-    binary task the probability of the positive class. scores: `(n, k) float64` in the plan's scale, k = 1 for a single
-    score of the positive class. weight: `(n,) float64` >= 0, or None. soft: whether any label is neither 0 nor 1.
+    at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, what the task makes
+    of it (the class, the probability of the positive class, a target), or `(n, k) float64`, the share of every class.
+    scores: `(n, k) float64` in the plan's scale, k = 1 for a single score. weight: `(n,) float64` >= 0, or None. soft:
+    whether any label lies between two classes. extra: further columns by what they mean, `(n, …)` each.
     """
 
     at: Ints | None
@@ -51,83 +52,46 @@ class Block:
     scores: Floats
     weight: Floats | None
     soft: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def take(self, rows: Ints | Bools) -> Block:
+        """Return some of the rows."""
+        at: Ints = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64, copy=False)
+        return Block(
+            at if self.at is None else self.at[at],
+            self.label[at],
+            self.scores[at],
+            None if self.weight is None else self.weight[at],
+            self.soft,
+            {name: values[at] for name, values in self.extra.items()},
+        )
 
     def unplaced(self, start: int, stop: int) -> Block:
-        """Return some of the rows without their positions and weights, for a kernel that needs neither."""
-        return Block(None, self.label[start:stop], self.scores[start:stop], None, self.soft)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The rows of a block that have a class in their label, and the share of it; None: 1 each, all rows."""
-
-    at: Ints | None
-    label: Ints
-    loss: Floats
-    prob: Floats
-    share: Floats | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What a block's rows give; every array `(n,)`, losses in nats.
-
-    prob_label: the probability of the label (its expectation where the label is soft). predicted: the class, of any
-    integer type. correct: whether it is the label's. judged: whether it can be right or wrong at all (a tie cannot);
-    None: all can. confidence and outcome: what calibration compares, the outcome as bool where it is 0 or 1. brier: the
-    squared error. parts: the losses by class.
-    """
-
-    loss: Floats
-    prob_label: Floats
-    predicted: Ints
-    correct: Bools
-    judged: Bools | None
-    confidence: Floats
-    outcome: Floats | Bools
-    brier: Floats
-    parts: tuple[Part, ...]
-    clipped: Bools | None = None
-    objective: Objective | None = None
+        """Return consecutive rows without their positions and weights, for a kernel that needs neither."""
+        extra = {name: values[start:stop] for name, values in self.extra.items()}
+        return Block(None, self.label[start:stop], self.scores[start:stop], None, self.soft, extra)
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """The loss to be averaged where it is not the plain one: smoothed, or weighted by class.
+    """The loss to be averaged where it is not the plain one: smoothed, weighted by class, or over several cells.
 
-    loss: `(n,) float64`, nats. weight: `(n,) float64`, what the classes of the label weigh; None for 1 each.
+    loss: `(n,) float64`, nats. weight: `(n,) float64`, what the row weighs beside its own weight; None for 1 each.
     """
 
     loss: Floats
     weight: Floats | None
 
 
-def in_pieces(score: Callable[[Block], Scored], block: Block, rows: int) -> Scored:
-    """Score a block a few rows at a time, so that what a kernel works on stays in the cache.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What the rows of a block give in any task; every array `(n,)`, losses in nats. Tasks add what they need.
 
-    Rows do not depend on each other, so the result is the same. Each piece has one part, of all its rows.
+    counted: rows to be counted, by the name of the tally. infinite: `(n,) int64`, how many infinite losses the mean of a
+    row leaves out, where a row has several; None where the loss itself says so.
     """
-    if len(block.label) <= rows:
-        return score(block)
-    pieces = [score(block.unplaced(start, start + rows)) for start in range(0, len(block.label), rows)]
-    loss, prob_label = _joined(pieces, "loss"), _joined(pieces, "prob_label")
-    label = np.concatenate([piece.parts[0].label for piece in pieces])
-    objectives = [piece.objective for piece in pieces if piece.objective is not None]
-    return Scored(
-        loss=loss,
-        prob_label=prob_label,
-        predicted=_joined(pieces, "predicted"),
-        correct=_joined(pieces, "correct"),
-        judged=_joined(pieces, "judged"),
-        confidence=_joined(pieces, "confidence"),
-        outcome=_joined(pieces, "outcome"),
-        brier=_joined(pieces, "brier"),
-        parts=(Part(None, label, loss, prob_label, None),),
-        clipped=_joined(pieces, "clipped"),
-        objective=Objective(_joined(objectives, "loss"), _joined(objectives, "weight")) if objectives else None,
-    )
 
-
-def _joined(pieces: Sequence[Any], name: str) -> Any:
-    values = [getattr(piece, name) for piece in pieces]
-    return None if values[0] is None else np.concatenate(values)
+    loss: Floats
+    counted: Mapping[str, Bools | None] = field(default_factory=dict)
+    objective: Objective | None = None
+    infinite: Ints | None = None

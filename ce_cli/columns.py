@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from ce_cli.errors import CeError, Problem, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ce_cli.plan import Options
 
@@ -82,11 +83,24 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """A column that means something to one task: where it stands and how it is read."""
+
+    column: str
+    side: Side
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """What every column was taken for. `ids` are the shared key columns; none means alignment by position or one file."""
+    """What every column was taken for. `ids` are the shared key columns; none means alignment by position or one file.
+
+    labels: one column, or one for each class; none where a task has no labels. roles: further columns of a task, by what
+    they mean to it.
+    """
 
     scores: Scores
-    label: str
+    labels: tuple[str, ...]
     label_side: Side
     weight: str | None
     weight_side: Side | None
@@ -94,6 +108,12 @@ class Layout:
     alignment: str  # "id", "position", or "file" where labels and scores stand in one file
     label_ids: tuple[str, ...] = ()  # how the labels file spells the ids
     label_kind: Kind = Kind.CATEGORY
+    roles: Mapping[str, Role] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The label's column where there is one only."""
+        return self.labels[0]
 
 
 def unknown_column(table: TableInfo, name: str, option: str) -> CeError:
@@ -124,21 +144,53 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -
     label_table = predictions if labels is None else labels
     label_side: Side = "predictions" if labels is None else "labels"
     weight_side, weight = _weight(predictions, labels, options)
-    label = _label(label_table, options, weight, None if labels is None else predictions)
+    targets = _label(label_table, options, weight, None if labels is None else predictions)
     chosen_ids = _chosen_ids(predictions, labels, options)
     taken = {*chosen_ids} | ({weight} if weight and weight_side == "predictions" else set())
     if labels is None:
-        taken.add(label)
-    label_cells = [cell for cell in label_table.columns[label].cells if cell is not None]
-    scores = _scores(predictions, options, taken, label_cells, labels)
-    _check_roles(label, label_side, weight, weight_side, scores)
-    ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, label, weight)
+        taken.update(targets)
+    scores = _scores(predictions, options, taken, _class_cells(label_table, targets), labels)
+    targets = _in_class_order(targets, scores, options, label_table)
+    _check_roles(targets, label_side, weight, weight_side, scores)
+    ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, (*targets, weight))
     if labels is None:
         alignment = "file"
         ids = chosen_ids or _recognised_ids(predictions.columns, predictions.columns)
     else:
         alignment = _alignment(options, ids)
-    return Layout(scores, label, label_side, weight, weight_side, ids, alignment, label_ids)
+    return Layout(scores, targets, label_side, weight, weight_side, ids, alignment, label_ids)
+
+
+def _class_cells(table: TableInfo, targets: tuple[str, ...]) -> list[str]:
+    """Return what the labels call their classes: the cells of one column, or the names of several."""
+    if len(targets) > 1:
+        return [without_prefix(name, LABEL_PREFIXES) for name in targets]
+    return [cell for cell in table.columns[targets[0]].cells if cell is not None]
+
+
+def _in_class_order(targets: tuple[str, ...], scores: Scores, options: Options, table: TableInfo) -> tuple[str, ...]:
+    """Return several label columns in the order of the score columns, which they match by name unless they were named."""
+    if len(targets) < 2 or options.label_col is not None:
+        return targets
+    by_name = {}
+    for target in targets:
+        by_name[without_prefix(target, LABEL_PREFIXES).lower()] = by_name[target.lower()] = target
+    ordered = [
+        by_name.get(name.lower()) or by_name.get(column.lower())
+        for name, column in zip(scores.names, scores.columns if scores.list_size is None else scores.names, strict=True)
+    ]
+    found = [target for target in ordered if target is not None]
+    if len(found) < len(scores.names) or len({*found}) < len(targets):
+        odd = sorted({*targets} - {*found}) or sorted(
+            name for name, target in zip(scores.names, ordered, strict=True) if target is None
+        )
+        raise fail(
+            "ambiguous_columns",
+            f"the label columns {listed(targets)} do not match the classes {listed(scores.names)}: {listed(odd)}",
+            file=table.path,
+            hint="name them in the order of the score columns with --label-col A,B,…",
+        )
+    return tuple(found)
 
 
 def _chosen_ids(predictions: TableInfo, labels: TableInfo | None, options: Options) -> tuple[str, ...]:
@@ -147,13 +199,16 @@ def _chosen_ids(predictions: TableInfo, labels: TableInfo | None, options: Optio
     return tuple(_id_pair(name, predictions, labels)[0] for name in options.id_col)
 
 
-def _check_roles(label: str, label_side: Side, weight: str | None, weight_side: Side | None, scores: Scores) -> None:
-    if weight is not None and (weight, weight_side) == (label, label_side):
+def _check_roles(
+    targets: tuple[str, ...], label_side: Side, weight: str | None, weight_side: Side | None, scores: Scores
+) -> None:
+    if weight in targets and weight_side == label_side:
         raise fail("bad_option", f"--weight-col names {weight!r}, which is the label")
     if weight in scores.columns and weight_side == "predictions":
         raise fail("bad_option", f"--weight-col names {weight!r}, which is a score")
-    if label in scores.columns and label_side == "predictions":
-        raise fail("bad_option", f"{label!r} is both the label and a score", hint="see --label-col and --pred-cols")
+    both = [name for name in targets if name in scores.columns]
+    if both and label_side == "predictions":
+        raise fail("bad_option", f"{both[0]!r} is both the label and a score", hint="see --label-col and --pred-cols")
 
 
 def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) -> tuple[Side | None, str | None]:
@@ -167,25 +222,25 @@ def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) 
     return "predictions", found
 
 
-def _label(table: TableInfo, options: Options, weight: str | None, predictions: TableInfo | None) -> str:
+def _label(table: TableInfo, options: Options, weight: str | None, predictions: TableInfo | None) -> tuple[str, ...]:
+    """Return the label's column, or those of several that hold a share for each class."""
     if options.label_col is not None:
-        if "," in options.label_col and table.find(options.label_col) is None:
-            raise fail(
-                "bad_option",
-                f"--label-col takes one column, but got {options.label_col!r}",
-                hint="name the one column that holds the label of each row",
-            )
-        return table.require(options.label_col, "--label-col")
+        whole = table.find(options.label_col)
+        names = (options.label_col,) if whole is not None else tuple(next(csv.reader([options.label_col]), []))
+        return tuple(table.require(name, "--label-col") for name in names or (options.label_col,))
     for name in LABEL_NAMES:
         found = table.find(name)
         if found is not None and found != weight:
-            return found
+            return (found,)
+    several = _label_family(table, predictions)
+    if several:
+        return several
     rest = [name for name in table.columns if not is_id(name) and not is_index(name) and not is_weight(name)]
     separate = predictions is not None
     if predictions is not None and len(rest) > 1:
         rest = [name for name in rest if name not in predictions.columns]
     if separate and len(rest) == 1:
-        return rest[0]
+        return (rest[0],)
     hint = f"name the label's column with --label-col; the columns are: {listed(table.columns)}"
     if not separate:
         hint = f"if the labels are in another file, pass --labels FILE; else {hint}"
@@ -199,6 +254,27 @@ def _label(table: TableInfo, options: Options, weight: str | None, predictions: 
             hint=hint,
         )
     )
+
+
+def _label_family(table: TableInfo, predictions: TableInfo | None) -> tuple[str, ...]:
+    """Return label columns that belong together by their prefix, or because they bear the names of the score columns."""
+    numeric = [name for name, column in table.columns.items() if column.kind == "number" and not is_id(name)]
+    for prefix in LABEL_PREFIXES:
+        family = [name for name in numeric if name.lower().startswith(prefix)]
+        if len(family) > 1:
+            return tuple(family)
+    if predictions is None:
+        return ()
+    scores = {name for name, column in predictions.columns.items() if column.kind == "number" and not is_id(name)}
+    known = {name.lower() for name in scores} | {without_prefix(name, PREFIXES).lower() for name in scores}
+    family = [name for name in numeric if name.lower() in known and not is_index(name) and not is_weight(name)]
+    return tuple(family) if len(family) > 1 else ()
+
+
+def without_prefix(name: str, prefixes: Iterable[str]) -> str:
+    """Return a name without the longest of these prefixes that it has."""
+    found = max((prefix for prefix in prefixes if name.lower().startswith(prefix)), key=len, default="")
+    return name[len(found) :]
 
 
 def is_id(name: str) -> bool:
@@ -235,7 +311,7 @@ def _recognised_ids(names: Iterable[str], others: Iterable[str]) -> tuple[str, .
 
 
 def _ids(
-    predictions: TableInfo, labels: TableInfo, options: Options, scores: Scores, label: str, weight: str | None
+    predictions: TableInfo, labels: TableInfo, options: Options, scores: Scores, taken: tuple[str | None, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the key columns as the predictions and as the labels spell them."""
     if options.id_col:
@@ -243,9 +319,9 @@ def _ids(
         return tuple(mine for mine, _ in pairs), tuple(other for _, other in pairs)
     mine = _recognised_ids(predictions.columns, labels.columns)
     if not mine:
-        excluded = {*scores.columns, label, weight}
+        excluded = {*scores.columns, *taken}
         shared = [name for name in predictions.columns if labels.find(name) is not None and name not in excluded]
-        shared = [name for name in shared if not is_weight(name) and labels.find(name) != label]
+        shared = [name for name in shared if not is_weight(name) and labels.find(name) not in taken]
         named = tuple(name for name in shared if not is_index(name))
         if predictions.headerless or labels.headerless:
             return (), ()

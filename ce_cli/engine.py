@@ -6,11 +6,10 @@ import contextlib
 import os
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ce_cli.block import Block
 from ce_cli.checks import Faults
 from ce_cli.errors import CeError, Problem
 from ce_cli.labels import not_one_class
@@ -24,21 +23,28 @@ from ce_cli.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import pyarrow as pa
-
-    from ce_cli.arrays import Floats, Ints
-    from ce_cli.block import Pair, Scored
+    from ce_cli.arrays import Ints
+    from ce_cli.block import Block, Pair
     from ce_cli.checks import FaultRow
-    from ce_cli.plan import EvalPlan, Options
+    from ce_cli.plan import Options
     from ce_cli.readers.base import DataSet
     from ce_cli.tasks.base import Checked, Context, Task
 
 
+class Piece(NamedTuple):
+    """Some rows of a pair by their positions in it: what was scored, and whether they count (or weigh nothing)."""
+
+    at: Ints
+    block: Block
+    scored: Any
+    counts: bool
+
+
 class ScoredRows(NamedTuple):
-    """What a consumer of single rows gets: a pair, and for some of its positions their weight and what they score."""
+    """What a consumer of single rows gets: a pair, what some of its rows score, and what is wrong with others."""
 
     pair: Pair
-    pieces: list[tuple[Ints, Floats | None, Scored]]
+    pieces: list[Piece]
     faults: list[FaultRow]
 
 
@@ -80,8 +86,9 @@ class Outcome:
 class _Accumulators:
     """A state for each thread that needs one at a time; their order never matters."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, task: Task) -> None:
         self._context = context
+        self._task = task
         self._free: list[tuple[EvalState, Faults]] = []
         self._all: list[tuple[EvalState, Faults]] = []
 
@@ -90,7 +97,7 @@ class _Accumulators:
         try:
             return self._free.pop()
         except IndexError:
-            made = (EvalState(self._context.plan), Faults())
+            made = (self._empty(), Faults())
             self._all.append(made)
             return made
 
@@ -100,11 +107,14 @@ class _Accumulators:
 
     def merged(self) -> tuple[EvalState, Faults]:
         """Return all states as one."""
-        state, faults = EvalState(self._context.plan), Faults()
+        state, faults = self._empty(), Faults()
         for one, two in self._all:
             state.merge(one)
             faults.merge(two)
         return state, faults
+
+    def _empty(self) -> EvalState:
+        return EvalState(self._context.plan, self._task.statistics())
 
 
 def default_jobs() -> int:
@@ -187,7 +197,9 @@ def _fold(
 
 def _concluded(context: Context, state: EvalState, faults: Faults, counts: AlignmentCounts, *, drop: bool) -> Outcome:
     problems = faults.problems()
-    unexpected = not_one_class(state.others, context.plan.classes[1], context.labels_path, context.layout.label)
+    unexpected = None
+    if state.others:
+        unexpected = not_one_class(state.others, context.plan.classes[1], context.labels_path, context.layout.label)
     fatal = [*counts.problems, *([] if unexpected is None else [unexpected])]
     if fatal or (problems and not drop):
         raise CeError(*fatal, *problems)
@@ -217,7 +229,7 @@ class _Worker:
         self._context = context
         self._task: Task = make_task(context)
         self._keep_rows, self._keep_faults = keep_rows, keep_faults
-        self.accumulators = _Accumulators(context)
+        self.accumulators = _Accumulators(context, self._task)
 
     def __call__(self, pair: Pair) -> ScoredRows | None:
         accumulated = self.accumulators.take()
@@ -227,14 +239,14 @@ class _Worker:
             self.accumulators.give_back(accumulated)
 
     def _fold(self, pair: Pair, state: EvalState, faults: Faults) -> ScoredRows | None:
-        pieces: list[tuple[Ints, Floats | None, Scored]] = []
+        pieces: list[Piece] = []
         kept: list[FaultRow] = []
         offset = 0
         for part in slices(pair, self._task.block_rows(pair)):
             checked = self._task.check(part, faults, keep=self._keep_faults)
             kept += checked.faults
             self._note(checked, part, state)
-            for block, counts in _by_weight(checked.block, self._context.plan):
+            for block, counts in self._by_weight(checked.block):
                 if not counts:
                     rows = part.rows[block.at]
                     state.tally("zero_weight", np.ones(len(rows), dtype=np.bool_), rows)
@@ -246,69 +258,42 @@ class _Worker:
                     state.update(scored, block.weight, rows, self._describer(part, block.at, scored))
                 if self._keep_rows:
                     at = np.arange(len(part.rows)) if block.at is None else block.at
-                    pieces.append((at + offset, block.weight, scored))
+                    pieces.append(Piece(at + offset, block, scored, counts=counts))
             offset += len(part.rows)
         return ScoredRows(pair, pieces, kept) if self._keep_rows or self._keep_faults else None
 
+    def _by_weight(self, block: Block) -> Iterator[tuple[Block, bool]]:
+        """Cut a block into the rows that count and those that weigh nothing, by themselves or by their class."""
+        counted = None if block.weight is None else block.weight > 0
+        by_class = self._task.counted(block)
+        if by_class is not None:
+            counted = by_class if counted is None else counted & by_class
+        if counted is None or counted.all():
+            yield block, True
+            return
+        yield block.take(counted), True
+        yield block.take(~counted), False
+
     def _note(self, checked: Checked, part: Pair, state: EvalState) -> None:
-        block, notes = checked.block, checked.notes
-        at = slice(None) if block.at is None else block.at
+        at = slice(None) if checked.block.at is None else checked.block.at
         rows = part.rows[at]
         state.tallies["ignored"].add(part.rows[checked.ignored])
-        state.tally("above_one", None if notes.above_one is None else notes.above_one[at], rows)
-        state.tally("renormalized", None if notes.renormalized is None else notes.renormalized[at], rows)
-        if notes.sum_error is not None:
-            state.note_sum_error(notes.sum_error[at])
-            if self._context.plan.row_sum == "raw":
-                state.tally("uneven", notes.sum_error[at] > _UNEVEN, rows)
-        for text, positions in checked.encoded.others.items():
+        for name, flags in checked.notes.flags.items():
+            state.tally(name, None if flags is None else flags[at], rows)
+        if checked.notes.sum_error is not None:
+            state.note_sum_error(checked.notes.sum_error[at])
+        for text, positions in checked.others.items():
             state.note_other(text, part.label_rows[positions])
 
-    def _describer(self, part: Pair, at: Ints | None, scored: Scored) -> Callable[[Ints], list[tuple[object, ...]]]:
+    def _describer(self, part: Pair, at: Ints | None, scored: Any) -> Callable[[Ints], list[tuple[object, ...]]]:
         def describe(chosen: Ints) -> list[tuple[object, ...]]:
-            layout, classes = self._context.layout, self._context.plan.classes
+            there = [name for name in self._context.layout.ids if name in part.predictions.schema.names]
             result: list[tuple[object, ...]] = []
             for position in chosen.tolist():
                 row = position if at is None else int(at[position])
-                ids = [
-                    _cell(part.predictions, name, row) for name in layout.ids if name in part.predictions.schema.names
-                ]
-                result.append(
-                    (
-                        "|".join(ids) if ids else None,
-                        _cell(part.labels, layout.label, row),
-                        classes[int(scored.predicted[position])],
-                        float(scored.prob_label[position]),
-                    )
-                )
+                ids = [cell_text(part.predictions.column(name), row) for name in there]
+                told = self._task.describe(part, row, scored, position)
+                result.append(("|".join(ids) if ids else None, *told))
             return result
 
         return describe
-
-
-_UNEVEN = 3.5e-4
-
-
-def _by_weight(block: Block, plan: EvalPlan) -> Iterator[tuple[Block, bool]]:
-    """Cut a block into the rows that count and those that weigh nothing, by themselves or by their class."""
-    counted = None if block.weight is None else block.weight > 0
-    if plan.class_weights is not None and not all(plan.class_weights) and not plan.smoothing:
-        of_class = _class_weight(block, plan.class_weights) > 0
-        counted = of_class if counted is None else counted & of_class
-    if counted is None or counted.all():
-        yield block, True
-        return
-    for chosen, counts in ((counted, True), (~counted, False)):
-        at = np.flatnonzero(chosen) if block.at is None else block.at[chosen]
-        weight = None if block.weight is None else block.weight[chosen]
-        yield Block(at, block.label[chosen], block.scores[chosen], weight, block.soft), counts
-
-
-def _class_weight(block: Block, class_weights: tuple[float, ...]) -> Floats:
-    if block.soft:
-        return block.label * class_weights[1] + (1.0 - block.label) * class_weights[0]
-    return np.array(class_weights)[block.label.astype(np.int64)]
-
-
-def _cell(batch: pa.RecordBatch, name: str, row: int) -> str:
-    return cell_text(batch.column(name), row)

@@ -158,7 +158,8 @@ class EvalPlan:
 
     classes: names in the order of the scores; a binary task has (negative, positive). scale: of the scores. score_dtype:
     "text", "float64", "float32" or "float16", which sets the tolerances. eps: the clip, None for none. class_weights: in
-    the order of the classes, None for 1 each.
+    the order of the classes, None for 1 each. soft: whether labels lie between the classes. details: what else a task was
+    told, as names and values of the signature.
     """
 
     task: str
@@ -181,6 +182,8 @@ class EvalPlan:
     class_weights: tuple[float, ...] | None = None
     ignored: tuple[str, ...] = ()
     missing: str = "error"
+    soft: bool = False
+    details: tuple[tuple[str, str], ...] = ()
 
     @property
     def unit(self) -> str:
@@ -219,6 +222,7 @@ class EvalPlan:
             **({"missing": "drop"} if self.missing == "drop" else {}),
             **({"invalid": "drop"} if self.on_invalid == "drop" else {}),
             **({"cw": ",".join(map(repr, self.class_weights))} if self.class_weights else {}),
+            **dict(self.details),
             "v": __version__,
         }
         return "|".join(["ce", *(f"{name}:{value}" for name, value in parts.items())])

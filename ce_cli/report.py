@@ -79,7 +79,7 @@ class InputFile:
 class Columns:
     """Which column was taken for what."""
 
-    label: str
+    labels: tuple[str, ...]
     scores: tuple[str, ...]
     id: tuple[str, ...] = ()
     weight: str | None = None

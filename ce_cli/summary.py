@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
 from ce_cli._version import __version__
 from ce_cli.columns import WEIGHT_NAMES, is_id, is_index, is_weight, listed
-from ce_cli.metrics import QUANTILES
-from ce_cli.report import COUNTS, ClassRow, Columns, InputFile, Issue, Metric, Report, WorstRow
-from ce_cli.state.fractions import to_float
-from ce_cli.state.student_t import t_quantile
+from ce_cli.metrics import METRICS, QUANTILES
+from ce_cli.report import COUNTS, Columns, InputFile, Issue, Report, WorstRow
+from ce_cli.setup import make_task
 
 if TYPE_CHECKING:
     from ce_cli.engine import Outcome
     from ce_cli.readers.base import DataSet
-    from ce_cli.state.classes import ClassTotals
-    from ce_cli.state.evaluation import EvalState
+    from ce_cli.report import Metric
     from ce_cli.tasks.base import Context
 
 _FEW_ROWS = 30
@@ -28,8 +25,8 @@ def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: 
     """Build the report of a run."""
     plan, layout, state = context.plan, context.layout, outcome.state
     classes = plan.classes
-    totals = state.classes.totals()
-    metrics = _metrics(context, state, totals)
+    figures = make_task(context).summarize(state)
+    metrics = {name: figures.metrics[name] for name in METRICS if name in figures.metrics}
     return Report(
         version=__version__,
         signature=plan.signature(state.scored, layout.weight),
@@ -40,13 +37,13 @@ def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: 
         classes=classes,
         predictions=InputFile(predictions.path, outcome.counts.predictions),
         labels=InputFile((labels or predictions).path, outcome.counts.labels),
-        columns=Columns(layout.label, layout.scores.columns, layout.ids, layout.weight),
+        columns=Columns(layout.labels, layout.scores.columns, layout.ids, layout.weight),
         confidence=plan.confidence,
-        counts=_counts(outcome),
+        counts={**_counts(outcome), **figures.counts},
         metrics=metrics,
         quantiles={name: state.quantiles.quantile(float(name)) / context.plan.unit_size for name in QUANTILES},
         max_row_sum_error=state.max_row_sum_error,
-        per_class=_class_rows(classes, totals, context.plan.unit_size),
+        per_class=figures.per_class,
         worst=_worst(outcome, plan.unit_size),
         issues=tuple(_issues(context, outcome, metrics, predictions, labels)),
     )
@@ -63,93 +60,6 @@ def _counts(outcome: Outcome) -> dict[str, int]:
     counts["invalid"] = outcome.invalid
     counts["dropped"] = outcome.invalid + aligned.unmatched_predictions.count
     return counts
-
-
-def _metrics(context: Context, state: EvalState, totals: list[ClassTotals]) -> dict[str, Metric]:
-    unit = context.plan.unit_size
-    finite = state.loss.mean()
-    metrics = {"cross_entropy": _cross_entropy(context, state, unit)}
-    if finite is not None:
-        metrics["cross_entropy_finite"] = Metric(to_float(finite) / unit)
-    if context.plan.smoothing:
-        metrics["cross_entropy_unsmoothed"] = Metric(_mean_loss(totals, context.plan.class_weights) / unit)
-    metrics.update(_macro(totals, unit))
-    accuracy = state.accuracy()
-    if accuracy is not None:
-        metrics["accuracy"] = Metric(to_float(accuracy))
-    metrics["brier"] = Metric(to_float(state.brier()))
-    metrics.update(_against_prior(totals, _mean_loss(totals, None) / unit, unit))
-    calibration = state.calibration
-    metrics["ece"] = Metric(calibration.l1())
-    metrics["ece_l2"] = Metric(calibration.l2())
-    metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
-    return metrics
-
-
-def _cross_entropy(context: Context, state: EvalState, unit: float) -> Metric:
-    mean = state.loss.mean()
-    if state.tallies["infinite"].count or mean is None:
-        return Metric(math.inf)
-    value, error = to_float(mean), state.loss.standard_error()
-    if error is None:
-        return Metric(value / unit)
-    margin = -t_quantile((1 - context.plan.confidence) / 2, state.loss.n - 1) * error
-    return Metric(value / unit, error / unit, (value - margin) / unit, (value + margin) / unit)
-
-
-def _mean_loss(totals: list[ClassTotals], class_weights: tuple[float, ...] | None) -> float:
-    """Return the mean loss in nats without smoothing, with or without class weights."""
-    factors = [Fraction(1)] * len(totals) if class_weights is None else [Fraction(weight) for weight in class_weights]
-    if any(total.infinite and factor for total, factor in zip(totals, factors, strict=True)):
-        return math.inf
-    weight = sum((total.weight * factor for total, factor in zip(totals, factors, strict=True)), Fraction(0))
-    loss = sum((total.loss * factor for total, factor in zip(totals, factors, strict=True)), Fraction(0))
-    return to_float(loss / weight) if weight else math.inf
-
-
-def _macro(totals: list[ClassTotals], unit: float) -> dict[str, Metric]:
-    """Return the unweighted mean of the losses of the classes that have rows."""
-    there = [total for total in totals if total.weight]
-    if any(total.infinite for total in there):
-        return {"macro_cross_entropy": Metric(math.inf)}
-    mean = sum((total.loss / total.weight for total in there), Fraction(0)) / len(there)
-    return {"macro_cross_entropy": Metric(to_float(mean) / unit)}
-
-
-def _against_prior(totals: list[ClassTotals], loss: float, unit: float) -> dict[str, Metric]:
-    """Return the entropy of the label frequencies and what the loss is beside it; nothing where it is 0."""
-    weight = sum((total.weight for total in totals), Fraction(0))
-    shares = [to_float(total.weight / weight) for total in totals if total.weight]
-    prior = math.fsum(-share * math.log(share) for share in shares) / unit
-    if len(shares) < 2 or prior == 0:
-        return {}
-    normalized = loss / prior
-    return {
-        "prior_entropy": Metric(prior),
-        "normalized_entropy": Metric(normalized),
-        "skill": Metric(1 - normalized),
-    }
-
-
-def _class_rows(names: tuple[str, ...], totals: list[ClassTotals], unit: float) -> tuple[ClassRow, ...]:
-    everything = sum((total.loss for total in totals), Fraction(0))
-    infinite = any(total.infinite for total in totals)
-    rows = []
-    for name, total in zip(names, totals, strict=True):
-        there = bool(total.weight)
-        loss = math.inf if total.infinite else to_float(total.loss / total.weight) / unit if there else None
-        rows.append(
-            ClassRow(
-                name=name,
-                n=total.n,
-                weight=to_float(total.weight),
-                cross_entropy=loss,
-                share_of_loss=None if infinite or not everything or not there else to_float(total.loss / everything),
-                mean_prob=to_float(total.prob / total.weight) if there else None,
-                recall=to_float(total.correct / total.judged) if total.judged else None,
-            )
-        )
-    return tuple(rows)
 
 
 def _worst(outcome: Outcome, unit: float) -> tuple[WorstRow, ...]:
@@ -203,7 +113,7 @@ def _parts(predictions: DataSet, labels: DataSet | None) -> list[Issue]:
 
 def _unused_keys(context: Context, predictions: DataSet, labels: DataSet) -> list[Issue]:
     """Say so where rows were paired by position though the files have columns that could tell them apart."""
-    used = {*context.layout.scores.columns, context.layout.label, context.layout.weight}
+    used = {*context.layout.scores.columns, *context.layout.labels, context.layout.weight}
     unused = [
         [name for name in data.names if name not in used and not is_weight(name)] for data in (predictions, labels)
     ]

@@ -51,7 +51,7 @@ def good_report(**changes: Any) -> Report:
         classes=names,
         predictions=InputFile("sample_data/digits_predictions.csv", 1790),
         labels=InputFile("sample_data/digits_labels.csv", 1790),
-        columns=Columns("digit", tuple(f"prob_{name}" for name in names), ("sample_id",)),
+        columns=Columns(("digit",), tuple(f"prob_{name}" for name in names), ("sample_id",)),
         confidence=0.95,
         counts=counts(rows=1790, scored=1790),
         metrics={
@@ -97,7 +97,7 @@ def bad_report(**changes: Any) -> Report:
         classes=NASTY,
         predictions=InputFile("/data/" + "very-long-folder/" * 8 + "機械学習\x1b]0;owned\x07.parquet", 1_000_000),
         labels=InputFile("y.csv", 999_999),
-        columns=Columns("[bold]label[/]", tuple(f"prob_{name}" for name in NASTY), ("id", "part\x1b[2J"), "w\u202e"),
+        columns=Columns(("[bold]label[/]",), tuple(f"prob_{name}" for name in NASTY), ("id", "part\x1b[2J"), "w\u202e"),
         confidence=0.999,
         counts=counts(
             rows=1_000_000,

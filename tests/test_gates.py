@@ -71,7 +71,7 @@ def make_report(metrics=None, counts=None, quantiles=None, per_class=(), max_row
         classes=tuple(row.name for row in per_class),
         predictions=InputFile("p.csv", 4),
         labels=InputFile("y.csv", 4),
-        columns=Columns("y", ("prob_cat",)),
+        columns=Columns(("y",), ("prob_cat",)),
         confidence=0.95,
         counts=dict.fromkeys(COUNTS, 0) | (counts or {}),
         metrics={name: m if isinstance(m, Metric) else Metric(m) for name, m in (metrics or {}).items()},

@@ -145,6 +145,18 @@ def _brier_from_loss(probs: Floats, label: Ints, loss: Floats) -> Floats:
     return _row_squares(miss)
 
 
+def brier_of_shares(probs: Floats, label: Floats, losses: Floats | None) -> Floats:
+    """Return Σ_c (p_c - y_c)² for soft labels, `(n, k) float64`.
+
+    losses: `(n, k) float64`, where p_c - 1 of a label of 1 is to be taken from them, as `from_logits` does; else None.
+    """
+    miss = probs - label
+    if losses is not None:
+        sure = label == 1.0
+        miss[sure] = np.expm1(-losses[sure])
+    return _row_squares(miss)
+
+
 def _row_squares(values: Floats) -> Floats:
     np.square(values, out=values)
     total: Floats = values.sum(axis=1)

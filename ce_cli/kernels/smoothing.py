@@ -47,10 +47,31 @@ def binary_objective(
     negative, positive = (1.0, 1.0) if class_weights is None else class_weights
     share_negative, share_positive = shares[0] * negative, shares[1] * positive
     if class_weights is None:
-        return _product(share_negative, loss_negative) + _product(share_positive, loss_positive), None
+        return product(share_negative, loss_negative) + product(share_positive, loss_positive), None
     weight = share_negative + share_positive
     share_negative, share_positive = _divided(share_negative, weight), _divided(share_positive, weight)
-    return _product(share_negative, loss_negative) + _product(share_positive, loss_positive), weight
+    return product(share_negative, loss_negative) + product(share_positive, loss_positive), weight
+
+
+def smoothed_shares(label: Floats, smoothing: float, kind: str) -> Floats:
+    """Return smoothed soft labels: `(n, k) float64` to the same. A share y becomes own·y + other·(1-y)."""
+    own, other = spread(smoothing, kind, label.shape[1])
+    shares: Floats = own * label + other * (1.0 - label)
+    return shares
+
+
+def soft_objective(
+    shares: Floats, losses: Floats, class_weights: tuple[float, ...] | None
+) -> tuple[Floats, Floats | None]:
+    """Return the loss and the weight of rows with a share for every class; overwrites `shares`.
+
+    shares, losses: `(n, k) float64`. class_weights: `k` numbers, None for 1 each: then the weight is None.
+    """
+    if class_weights is None:
+        return product(shares, losses).sum(axis=1), None
+    shares *= np.array(class_weights)
+    weight = shares.sum(axis=1)
+    return product(_divided(shares, weight[:, None]), losses).sum(axis=1), weight
 
 
 def class_objective(
@@ -70,14 +91,10 @@ def class_objective(
         return loss, None if class_weights is None else np.array(class_weights)[label]
     shares = np.full(losses.shape, other)
     shares[np.arange(len(label)), label] = own
-    if class_weights is None:
-        return _product(shares, losses).sum(axis=1), None
-    shares *= np.array(class_weights)
-    weight = shares.sum(axis=1)
-    return _product(_divided(shares, weight[:, None]), losses).sum(axis=1), weight
+    return soft_objective(shares, losses, class_weights)
 
 
-def _product(share: Floats, loss: Floats) -> Floats:
+def product(share: Floats, loss: Floats) -> Floats:
     """Return share * loss with 0 * inf = 0."""
     return np.multiply(share, loss, out=np.zeros(np.broadcast_shapes(share.shape, loss.shape)), where=share > 0)
 

@@ -49,7 +49,9 @@ def wanted_columns(layout: Layout, *, ids: bool = True) -> tuple[dict[str, Kind]
     mine = dict.fromkeys(layout.ids if ids else (), Kind.TEXT)
     other = dict.fromkeys(layout.label_ids if ids else (), Kind.TEXT)
     mine.update(dict.fromkeys(layout.scores.columns, Kind.NUMBER))
-    (mine if layout.label_side == "predictions" else other)[layout.label] = layout.label_kind
+    (mine if layout.label_side == "predictions" else other).update(dict.fromkeys(layout.labels, layout.label_kind))
+    for role in layout.roles.values():
+        (mine if role.side == "predictions" else other)[role.column] = role.kind
     if layout.weight is not None:
         (mine if layout.weight_side == "predictions" else other)[layout.weight] = Kind.NUMBER
     return mine, other

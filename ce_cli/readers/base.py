@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ce_cli.errors import fail
 
@@ -21,12 +21,22 @@ SAMPLE_ROWS = 200
 SAMPLE_CELLS = 20_000
 
 
+class Meaning(NamedTuple):
+    """What a format by itself says of its columns: the task, the scale of the scores, and what each column is to the task."""
+
+    task: str
+    input: str
+    input_base: str
+    roles: Mapping[str, str]
+
+
 class DataSet(Protocol):
-    """One file, or the parts of one data set in order."""
+    """One file, or the parts of one data set in order; `meaning` is None where only names tell what the columns are."""
 
     path: str
     names: tuple[str, ...]
     headerless: bool
+    meaning: Meaning | None
 
     @property
     def total_bytes(self) -> int | None:

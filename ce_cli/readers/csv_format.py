@@ -16,6 +16,7 @@ from ce_cli.readers.streams import HEAD_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ce_cli.readers.base import Meaning
     from ce_cli.readers.streams import ByteStream, Source
     from ce_cli.workers import Workers
 
@@ -28,6 +29,8 @@ _TYPES = {
 
 class CsvData:
     """One text file. Only an empty cell is missing: no spelling of null means anything here."""
+
+    meaning: Meaning | None = None
 
     def __init__(self, path: str, source: Source, *, delimiter: str | None = None, header: bool = True) -> None:
         self.path = path

@@ -72,6 +72,7 @@ class PartedData:
         self.parts = parts
         self.names = parts[0].names
         self.headerless = parts[0].headerless
+        self.meaning = parts[0].meaning
         sizes = [part.total_bytes for part in parts]
         self.total_bytes = None if None in sizes else sum(cast("list[int]", sizes))
         for part in parts:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ce_cli.columns import Kind
+    from ce_cli.readers.base import Meaning
     from ce_cli.workers import Workers
 
 _BATCH_ROWS = 1 << 17
@@ -23,6 +24,7 @@ class TableData:
     """An Arrow table."""
 
     headerless = False
+    meaning: Meaning | None = None
     total_bytes: int | None = None
     bytes_read = 0
 

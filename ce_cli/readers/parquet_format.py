@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pyarrow._parquet import ParquetReader
 
+    from ce_cli.readers.base import Meaning
     from ce_cli.readers.streams import Source
     from ce_cli.workers import Workers
 
@@ -29,6 +30,7 @@ class ParquetData:
     """One Parquet file."""
 
     headerless = False
+    meaning: Meaning | None = None
 
     def __init__(self, path: str, source: Source) -> None:
         self.path = path

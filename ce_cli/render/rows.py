@@ -12,8 +12,13 @@ import pyarrow as pa
 
 from ce_cli.outputs import OutputFile
 from ce_cli.readers.arrays import plain, texts
+from ce_cli.setup import make_task
+from ce_cli.state.evaluation import objective
+from ce_cli.tasks.base import Coded
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.engine import ScoredRows
     from ce_cli.tasks.base import Context
@@ -80,7 +85,9 @@ class PerSampleFile(RowFile):
         self._context = context
         self._unit = context.plan.unit_size
         self._parquet = path.lower().endswith(".parquet")
-        self._names = _text_array(list(context.plan.classes))
+        self._task = make_task(context)
+        self._columns: dict[str, Any] = {}
+        self._waiting: list[ScoredRows] = []
         self._writer: Any = None
         self._left = False
 
@@ -88,46 +95,58 @@ class PerSampleFile(RowFile):
         """Write the next rows; where the reader of a pipe has left, they go nowhere, and the evaluation goes on."""
         if self._left:
             return
-        batch = self._batch(rows)
-        try:
-            if self._writer is None:
-                self._writer = self._open(batch.schema)
-            if self._parquet:
-                self._writer.write_batch(batch)
-            else:
-                self._writer.write(batch)
-        except BrokenPipeError:
-            self._left = True
+        if rows.pieces and not self._columns:
+            first = rows.pieces[0].scored
+            self._columns = {**self._task.sample_columns(first), "loss": first.loss, "weight": None}
+        for ready in self._known(rows):
+            batch = self._batch(ready)
+            try:
+                if self._writer is None:
+                    self._writer = self._open(batch.schema)
+                if self._parquet:
+                    self._writer.write_batch(batch)
+                else:
+                    self._writer.write(batch)
+            except BrokenPipeError:
+                self._left = True
+                return
+
+    def _known(self, rows: ScoredRows) -> list[ScoredRows]:
+        """Return the rows that can be written: none until it is known which columns the task has."""
+        self._waiting.append(rows)
+        if not (self._columns or rows.pieces):
+            return []
+        ready, self._waiting = self._waiting, []
+        return ready
 
     def _batch(self, rows: ScoredRows) -> pa.RecordBatch:
-        n = len(rows.pair.rows)
-        loss, prob = np.zeros(n), np.zeros(n)
-        predicted = np.zeros(n, dtype=np.int64)
-        there = np.zeros(n, dtype=np.bool_)
-        for at, _, scored in rows.pieces:
-            objective = scored.loss if scored.objective is None else scored.objective.loss
-            loss[at], prob[at], predicted[at], there[at] = objective, scored.prob_label, scored.predicted, True
-        if self._unit != 1.0:
-            loss /= self._unit
         layout = self._context.layout
         columns = {_id_name(name): plain(rows.pair.predictions.column(name)) for name in layout.ids}
         if not columns:
             columns = {"row": _array(pa.int64(), rows.pair.rows + 1)}
-        columns["label"] = plain(rows.pair.labels.column(layout.label))
-        columns["predicted"] = self._names.take(_array(pa.int64(), predicted, there))
-        columns["prob"] = _array(pa.float64(), prob, there)
-        columns["loss"] = _array(pa.float64(), loss, there)
-        columns["weight"] = _array(pa.float64(), self._weights(rows, n), there)
+        labels = {"label": layout.labels[0]} if len(layout.labels) == 1 else {name: name for name in layout.labels}
+        columns.update({name: plain(rows.pair.labels.column(column)) for name, column in labels.items()})
+        columns.update(self._scored_columns(rows))
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
-    def _weights(self, rows: ScoredRows, n: int) -> Floats:
-        weights = np.ones(n)
-        for at, weight, scored in rows.pieces:
-            if weight is not None:
-                weights[at] = weight
-            if scored.objective is not None and scored.objective.weight is not None:
-                weights[at] *= scored.objective.weight
-        return weights
+    def _scored_columns(self, rows: ScoredRows) -> dict[str, pa.Array]:
+        """Return the columns of the task, then loss and weight; a row that was left out is empty in all of them."""
+        n = len(rows.pair.rows)
+        there = np.zeros(n, dtype=np.bool_)
+        whole = {name: np.ones(n, dtype=_kind(values)) for name, values in self._columns.items()}
+        for piece in rows.pieces:
+            there[piece.at] = True
+            loss, weight = objective(piece.scored, piece.block.weight)
+            told = {**self._task.sample_columns(piece.scored), "loss": loss / self._unit, "weight": weight}
+            for name, values in told.items():
+                if values is not None:
+                    whole[name][piece.at] = values.codes if isinstance(values, Coded) else values
+        return {name: self._array(name, values, there) for name, values in whole.items()}
+
+    def _array(self, name: str, values: npt.NDArray[Any], there: Bools) -> pa.Array:
+        array = _array(pa.int64() if values.dtype == np.int64 else pa.float64(), values, there)
+        like = self._columns[name]
+        return _text_array(list(like.names)).take(array) if isinstance(like, Coded) else array
 
     def _open(self, schema: pa.Schema) -> Any:
         if self._parquet:
@@ -150,7 +169,12 @@ class PerSampleFile(RowFile):
     def _abandon(self) -> None:
         with contextlib.suppress(OSError, ValueError, pa.ArrowException):
             self._finish()
-        self._writer = None
+        self._writer, self._waiting = None, []
+
+
+def _kind(values: Any) -> type[np.int64 | np.float64]:
+    """Return how a column is held: names by their numbers."""
+    return np.int64 if isinstance(values, Coded) or (values is not None and values.dtype.kind in "iub") else np.float64
 
 
 def _id_name(name: str) -> str:

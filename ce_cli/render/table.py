@@ -198,7 +198,7 @@ def _header(report: Report, width: int) -> list[Text]:
     )
     entries = [
         ("predictions", _file(report.predictions, room)),
-        ("labels", f"{'the same file' if same_file else _file(report.labels, room)}, column {_name(columns.label)}"),
+        ("labels", f"{'the same file' if same_file else _file(report.labels, room)}, {_label_columns(columns.labels)}"),
         ("task", report.task + (f", {classes}: {_listed(report.classes)}" if report.classes else "")),
         ("scores", f"{report.input}, {scores}"),
         ("alignment", _alignment(report)),
@@ -208,6 +208,10 @@ def _header(report: Report, width: int) -> list[Text]:
         ("unused", _counted(report.counts, ("unmatched_labels",))),
     ]
     return _entries([(name, text, "") for name, text in entries if text], width)
+
+
+def _label_columns(names: tuple[str, ...]) -> str:
+    return f"column {_name(names[0])}" if len(names) == 1 else f"{len(names):,} columns: {_listed(names)}"
 
 
 def _file(file: InputFile, room: int) -> str:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ce_cli.state.calibration import CalibrationBins
-from ce_cli.state.classes import ClassSums, LabelledRows
-from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.histogram import LossHistogram
-from ce_cli.state.hits import Hits
 from ce_cli.state.moments import Moments
 from ce_cli.state.tally import Tally
 from ce_cli.state.worst import WorstRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Scored
@@ -25,25 +20,32 @@ if TYPE_CHECKING:
 
 _MOST_OTHERS = 100  # texts beside the positive class: two are an error already
 _FURTHER = "one of many further labels"
-TALLIES = ("infinite", "clipped", "above_one", "renormalized", "uneven", "ignored", "zero_weight", "ties")
+TALLIES = ("infinite", "clipped", "above_one", "renormalized", "uneven", "ignored", "zero_weight", "ties", "unscored")
+
+
+class Statistic(Protocol):
+    """What a task gathers beside the loss: state(A ∪ B) = state(A) merged with state(B), to the last bit."""
+
+    def add(self, scored: Any, weight: Floats | None, rows: Ints) -> None:
+        """Add rows of positive weight: what the task scored, `(n,) float64` or None for 1 each, their numbers from 0."""
+
+    def merge(self, other: Any) -> None:
+        """Add what another one has seen."""
 
 
 class EvalState:
-    """The statistics of the scored rows."""
+    """The statistics of the scored rows: those of the loss, and `parts`, those of the task."""
 
-    def __init__(self, plan: EvalPlan) -> None:
+    def __init__(self, plan: EvalPlan, parts: Mapping[str, Statistic]) -> None:
         self.plan = plan
+        self.parts: dict[str, Any] = dict(parts)
         self.loss = Moments()
-        self.classes = ClassSums(plan.k)
-        self.calibration = CalibrationBins(plan.ece_bins)
         self.quantiles = LossHistogram()
         self.worst = WorstRows(plan.top)
         self.tallies = {name: Tally() for name in TALLIES}
         self.others: dict[str, Tally] = {}
         self.scored = 0
         self.max_row_sum_error: float | None = None
-        self._brier = ExactSums()
-        self._hits = Hits()
 
     def update(
         self,
@@ -60,19 +62,18 @@ class EvalState:
         if n == 0:
             return
         self.scored += n
-        loss, total_weight = _objective(scored, weight)
+        loss, total_weight = objective(scored, weight)
+        whole = loss
+        if scored.infinite is not None:
+            self.tallies["infinite"].add(np.repeat(rows, scored.infinite))
+            whole = scored.loss
         self._add_losses(loss, total_weight, rows)
-        self._add_classes(scored, weight)
-        self.calibration.add(scored.confidence, scored.outcome, weight)
-        self.quantiles.add(loss)
-        self.worst.add(loss, rows, describe)
-        if weight is None:
-            self._brier.add(scored.brier)
-        else:
-            add_products(self._brier, factor(scored.brier), factor(weight))
-        self.tally("clipped", scored.clipped, rows)
-        if scored.judged is not None:
-            self.tally("ties", ~scored.judged, rows)
+        self.quantiles.add(whole)
+        self.worst.add(whole, rows, describe)
+        for name, flags in scored.counted.items():
+            self.tally(name, flags, rows)
+        for part in self.parts.values():
+            part.add(scored, weight, rows)
 
     def tally(self, name: str, flags: Bools | None, rows: Ints) -> None:
         """Count the rows where `flags` is true."""
@@ -94,8 +95,11 @@ class EvalState:
         """Add what another state of the same plan has seen."""
         if other.plan != self.plan:
             raise ValueError("these states belong to different plans")
-        for name in ("loss", "classes", "calibration", "quantiles", "worst", "_brier", "_hits"):
-            getattr(self, name).merge(getattr(other, name))
+        self.loss.merge(other.loss)
+        self.quantiles.merge(other.quantiles)
+        self.worst.merge(other.worst)
+        for name, part in other.parts.items():
+            self.parts[name].merge(part)
         for name, tally in other.tallies.items():
             self.tallies[name].merge(tally)
         for text, tally in other.others.items():
@@ -103,14 +107,6 @@ class EvalState:
         self.scored += other.scored
         if other.max_row_sum_error is not None:
             self.note_sum_error(np.array([other.max_row_sum_error]))
-
-    def brier(self) -> Fraction:
-        """Return Σ w·brier / Σ w."""
-        return self._brier.total() / sum((total.weight for total in self.classes.totals()), Fraction(0))
-
-    def accuracy(self) -> Fraction | None:
-        """Return the weighted share of right predictions among the rows that can be right or wrong; None without any."""
-        return self._hits.rate()
 
     def _add_losses(self, loss: Floats, weight: Floats | None, rows: Ints) -> None:
         if weight is not None and not weight.all():
@@ -123,20 +119,8 @@ class EvalState:
         if len(loss):
             self.loss.add(loss, weight)
 
-    def _add_classes(self, scored: Scored, weight: Floats | None) -> None:
-        self._hits.add(scored.correct, scored.judged, weight)
-        for part in scored.parts:
-            if part.at is None:
-                rows = LabelledRows(part.label, part.loss, part.prob, scored.correct, scored.judged)
-                self.classes.add(rows, weight)
-                continue
-            correct = scored.predicted[part.at] == part.label
-            judged = None if scored.judged is None else scored.judged[part.at]
-            rows = LabelledRows(part.label, part.loss, part.prob, correct, judged, part.share)
-            self.classes.add(rows, None if weight is None else weight[part.at])
 
-
-def _objective(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | None]:
+def objective(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | None]:
     """Return the loss to be averaged and what each row weighs in it."""
     if scored.objective is None:
         return scored.loss, weight

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,19 +12,23 @@ from ce_cli.block import Block
 from ce_cli.checks import Fault, RowChecks
 from ce_cli.readers.arrays import nulls, numbers, texts
 from ce_cli.readers.base import MALFORMED
+from ce_cli.report import Metric
+from ce_cli.state.fractions import to_float
+from ce_cli.state.student_t import t_quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats, Ints
-    from ce_cli.block import Pair, Scored
+    from ce_cli.block import Pair
     from ce_cli.checks import FaultRow, Faults
     from ce_cli.columns import Layout
     from ce_cli.labels import Encoded, LabelCodec
     from ce_cli.plan import EvalPlan
-    from ce_cli.tasks.scores import ScoreNotes
+    from ce_cli.report import ClassRow
+    from ce_cli.state.evaluation import EvalState, Statistic
 
 
 class Context(NamedTuple):
@@ -37,26 +42,93 @@ class Context(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What the checks say of one pair: the valid rows, how many were left out and why, and what is to be counted."""
+    """What the checks say of one pair.
+
+    block: the valid rows. ignored: the positions of rows left out by their label. faults: the invalid rows, where they are
+    kept. notes: what is to be counted though it is no fault. others: the positions of labels beside the positive class.
+    """
 
     block: Block
-    ignored: Ints  # positions in the pair
+    ignored: Ints
     faults: list[FaultRow]
-    encoded: Encoded
-    notes: ScoreNotes
+    notes: Notes
+    others: Mapping[str, Ints] = {}
+
+
+class Notes(NamedTuple):
+    """What is to be counted though it is no fault: flags of rows by the name of their tally, and how far sums miss 1."""
+
+    flags: Mapping[str, Bools | None] = {}
+    sum_error: Floats | None = None
+
+
+class Coded(NamedTuple):
+    """A column of names: `(n,)` positions in them."""
+
+    codes: Ints
+    names: tuple[str, ...]
+
+
+class Summary(NamedTuple):
+    """The figures of a task: metrics by name, the rows of its table by class, and counts of its own."""
+
+    metrics: dict[str, Metric]
+    per_class: tuple[ClassRow, ...] = ()
+    counts: Mapping[str, int] = {}
 
 
 class Task(Protocol):
-    """A task: its checks and its losses. `block` records what is wrong in `faults`; `score` is pure."""
+    """A task: its checks, its losses, its statistics and what they come to.
+
+    `check` records what is wrong in the faults that it is given; the others are pure.
+    """
+
+    def block_rows(self, pair: Pair) -> int:
+        """Return how many rows of a pair fit into one block."""
 
     def check(self, pair: Pair, faults: Faults, *, keep: bool) -> Checked:
         """Return the rows of a pair that pass every check."""
 
-    def score(self, block: Block) -> Scored:
-        """Return the losses of a block."""
+    def counted(self, block: Block) -> Bools | None:
+        """Return which rows weigh anything by what they are, whatever their own weight; None for all."""
 
-    def block_rows(self, pair: Pair) -> int:
-        """Return how many rows of a pair fit into one block."""
+    def score(self, block: Block) -> Any:
+        """Return the losses of a block, a `Scored` with what the statistics of the task need."""
+
+    def statistics(self) -> dict[str, Statistic]:
+        """Return new statistics, by name."""
+
+    def summarize(self, state: EvalState) -> Summary:
+        """Return the figures of the merged statistics."""
+
+    def describe(self, pair: Pair, row: int, scored: Any, position: int) -> tuple[str, str, float]:
+        """Return the label, the prediction and the probability of the label of one of the worst rows, for people.
+
+        row: its position in the pair; position: the same in what was scored.
+        """
+
+    def sample_columns(self, scored: Any) -> dict[str, Floats | Ints | Coded]:
+        """Return what a per-sample file says of every row beside its id, labels, loss and weight: `(n,)` each."""
+
+
+def mean_metrics(plan: EvalPlan, state: EvalState) -> dict[str, Metric]:
+    """Return the mean loss with its interval, and that of the finite losses."""
+    mean, unit = state.loss.mean(), plan.unit_size
+    if mean is None:
+        return {"cross_entropy": Metric(math.inf)}
+    value = to_float(mean)
+    finite = Metric(value / unit)
+    if state.tallies["infinite"].count:
+        return {"cross_entropy": Metric(math.inf), "cross_entropy_finite": finite}
+    error = state.loss.standard_error()
+    interval = Metric(value / unit) if error is None else with_interval(plan, value, error, state.loss.n - 1)
+    return {"cross_entropy": interval, "cross_entropy_finite": finite}
+
+
+def with_interval(plan: EvalPlan, value: float, error: float, df: int) -> Metric:
+    """Return a mean in nats as a metric with its t interval, in the report's unit."""
+    margin, unit = -t_quantile((1 - plan.confidence) / 2, df) * error, plan.unit_size
+    return Metric(value / unit, error / unit, (value - margin) / unit, (value + margin) / unit)
 
 
 def check_structure(context: Context, pair: Pair, checks: RowChecks) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.block import Objective, Part, Scored
+from ce_cli.block import Objective
 from ce_cli.kernels import binary, pair, smoothing
+from ce_cli.kernels.divergence import Divergence, divergence
 from ce_cli.kernels.select import choose
 from ce_cli.plan import Scale
+from ce_cli.tasks.classification import ClassScored, ClassTask, Part
 from ce_cli.tasks.rows import check
 
 if TYPE_CHECKING:
@@ -17,17 +19,14 @@ if TYPE_CHECKING:
     from ce_cli.block import Block, Pair
     from ce_cli.checks import Faults
     from ce_cli.kernels.binary import BinaryOutcome
-    from ce_cli.tasks.base import Checked, Context
+    from ce_cli.tasks.base import Checked
 
 _BLOCK_ROWS = 1 << 17
 _NONE = np.zeros(0, dtype=np.int64)
 
 
-class BinaryTask:
+class BinaryTask(ClassTask):
     """Labels 0 and 1 (or any two names), or the probability of the positive class between them."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
 
     def block_rows(self, pair: Pair) -> int:  # noqa: ARG002 - rows are narrow
         """Return how many rows fit into the cache."""
@@ -37,7 +36,7 @@ class BinaryTask:
         """Return the rows of a pair that pass every check."""
         return check(self._context, pair, faults, keep=keep)
 
-    def score(self, block: Block) -> Scored:
+    def score(self, block: Block) -> ClassScored:
         """Return the losses of a block."""
         scores, clipped = self._clipped(block)
         outcome = self._outcome(scores)
@@ -48,23 +47,42 @@ class BinaryTask:
         loss = choose(positive, outcome.loss_positive, outcome.loss_negative)
         prob_label = choose(positive, outcome.prob_positive, outcome.prob_negative)
         code = positive.astype(np.int64)
+        judged = label != 0.5 if len(soft) else None
         parts: tuple[Part, ...] = (Part(None, code, loss, prob_label, None),)
         if len(soft):
             loss[soft] = _soft_mean(label, outcome.loss_positive, outcome.loss_negative, soft)
             prob_label[soft] = _soft_mean(label, outcome.prob_positive, outcome.prob_negative, soft)
             parts = _parts(outcome, label, code, soft)
-        return Scored(
+        return ClassScored(
             loss=loss,
             prob_label=prob_label,
             predicted=predicted.view(np.int8),
             correct=predicted == positive,
-            judged=label != 0.5 if len(soft) else None,
+            judged=judged,
             confidence=outcome.prob_positive,
             outcome=label if len(soft) else positive,
             brier=_brier(outcome, label, positive, soft, single=scores.shape[1] == 1),
             parts=parts,
-            clipped=clipped,
+            counted={"clipped": clipped, "ties": None if judged is None else ~judged},
             objective=self._objective(label, outcome),
+            divergence=self._divergence(label, outcome),
+        )
+
+    def counted(self, block: Block) -> Bools | None:
+        """Return the rows whose class weighs anything."""
+        weights = self._context.plan.class_weights
+        if weights is None or all(weights) or self._context.plan.smoothing:
+            return None
+        flags: Bools = block.label * weights[1] + (1.0 - block.label) * weights[0] > 0
+        return flags
+
+    def _divergence(self, label: Floats, outcome: BinaryOutcome) -> Divergence | None:
+        if not self._context.plan.soft:
+            return None
+        return divergence(
+            np.stack([1.0 - label, label], axis=1),
+            np.stack([outcome.prob_negative, outcome.prob_positive], axis=1),
+            np.stack([outcome.loss_negative, outcome.loss_positive], axis=1),
         )
 
     def _objective(self, label: Floats, outcome: BinaryOutcome) -> Objective | None:

@@ -6,28 +6,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.block import Objective, Part, Scored, in_pieces
+from ce_cli.block import Objective
 from ce_cli.kernels import multiclass, smoothing
+from ce_cli.kernels.divergence import divergence
 from ce_cli.plan import Scale
+from ce_cli.tasks.classification import ClassScored, ClassTask, Part, in_pieces
 from ce_cli.tasks.rows import check
 
 if TYPE_CHECKING:
-    from ce_cli.arrays import Floats, Ints
+    from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Block, Pair
     from ce_cli.checks import Faults
     from ce_cli.kernels.multiclass import ClassOutcome
-    from ce_cli.tasks.base import Checked, Context
+    from ce_cli.tasks.base import Checked
 
 _BLOCK_ROWS = 1 << 16
 _BLOCK_CELLS = 1 << 20
 _KERNEL_CELLS = 1 << 17  # what the arithmetic works on at a time: small enough for the cache
 
 
-class MulticlassTask:
+class MulticlassTask(ClassTask):
     """Labels are class names, matched to the score columns."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
 
     def block_rows(self, pair: Pair) -> int:  # noqa: ARG002 - every row has K scores
         """Return how many rows make a block of bounded size."""
@@ -37,11 +36,13 @@ class MulticlassTask:
         """Return the rows of a pair that pass every check."""
         return check(self._context, pair, faults, keep=keep)
 
-    def score(self, block: Block) -> Scored:
+    def score(self, block: Block) -> ClassScored:
         """Return the losses of a block."""
         return in_pieces(self._score, block, max(1, _KERNEL_CELLS // self._context.plan.k))
 
-    def _score(self, block: Block) -> Scored:
+    def _score(self, block: Block) -> ClassScored:
+        if block.label.ndim == 2:
+            return self._score_shares(block)
         label = block.label.astype(np.int64)
         scores, clipped = block.scores, None
         eps = self._context.plan.eps
@@ -50,7 +51,7 @@ class MulticlassTask:
             clipped = multiclass.pick(scores, label) != multiclass.pick(block.scores, label)
         outcome = self._outcome(scores, label)
         correct = outcome.predicted == label
-        return Scored(
+        return ClassScored(
             loss=outcome.loss,
             prob_label=outcome.prob_label,
             predicted=outcome.predicted,
@@ -60,9 +61,55 @@ class MulticlassTask:
             outcome=correct,
             brier=outcome.brier if self._context.plan.k > 2 else outcome.brier * 0.5,
             parts=(Part(None, label, outcome.loss, outcome.prob_label, None),),
-            clipped=clipped,
+            counted={"clipped": clipped},
             objective=self._objective(scores, label, outcome.loss),
         )
+
+    def counted(self, block: Block) -> Bools | None:
+        """Return the rows whose class weighs anything."""
+        weights = self._context.plan.class_weights
+        if weights is None or all(weights) or self._context.plan.smoothing:
+            return None
+        factors = np.array(weights)
+        of_class = block.label @ factors if block.label.ndim == 2 else factors[block.label.astype(np.int64)]
+        flags: Bools = of_class > 0
+        return flags
+
+    def _score_shares(self, block: Block) -> ClassScored:
+        """Return the losses of soft labels: of one-hot ones the same bits as of hard ones."""
+        plan, label = self._context.plan, block.label
+        scores, clipped = block.scores, None
+        if plan.eps is not None:
+            scores = np.clip(scores, plan.eps, 1 - plan.eps)
+            clipped = ((scores != block.scores) & (label > 0)).any(axis=1)
+        losses = self._all_losses(scores)
+        top = multiclass.argmax(label)
+        outcome = self._outcome(scores, top)
+        probs, predicted = outcome.probs, outcome.predicted
+        tied = np.count_nonzero(label == multiclass.pick(label, top)[:, None], axis=1) > 1
+        rows, classes = np.nonzero(label)
+        brier = multiclass.brier_of_shares(probs, label, losses if plan.scale is Scale.LOGITS else None)
+        return ClassScored(
+            loss=smoothing.product(label, losses).sum(axis=1),
+            prob_label=(label * probs).sum(axis=1),
+            predicted=predicted,
+            correct=predicted == top,
+            judged=~tied,
+            confidence=multiclass.pick(probs, predicted),
+            outcome=multiclass.pick(label, predicted),
+            brier=brier if plan.k > 2 else brier * 0.5,
+            parts=(Part(rows, classes, losses[rows, classes], probs[rows, classes], label[rows, classes]),),
+            counted={"clipped": clipped, "ties": tied},
+            objective=self._objective_of_shares(label, losses),
+            divergence=divergence(label, probs, losses),
+        )
+
+    def _objective_of_shares(self, label: Floats, losses: Floats) -> Objective | None:
+        plan = self._context.plan
+        if not plan.smoothing and plan.class_weights is None:
+            return None
+        shares = smoothing.smoothed_shares(label, plan.smoothing, plan.smoothing_kind)
+        return Objective(*smoothing.soft_objective(shares, losses, plan.class_weights))
 
     def _objective(self, scores: Floats, label: Ints, loss: Floats) -> Objective | None:
         plan = self._context.plan

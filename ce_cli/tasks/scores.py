@@ -6,7 +6,7 @@ All arrays are `(n, k) float64`, k = 1 for a single score of the positive class.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ce_cli.kernels.double import scaled_by_log
 from ce_cli.kernels.multiclass import log_sum_exp
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import any_in_row, matrix, numbers, plain
-from ce_cli.tasks.base import first_true
+from ce_cli.tasks.base import Notes, first_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from ce_cli.checks import RowChecks
     from ce_cli.tasks.base import Context
 
-_TOLERANCE = {
+TOLERANCE = {
     "text": math.sqrt(float(np.finfo(np.float32).eps)),
     "float64": math.sqrt(float(np.finfo(np.float32).eps)),
     "float32": math.sqrt(float(np.finfo(np.float32).eps)),
     "float16": math.sqrt(float(np.finfo(np.float16).eps)),
 }
 _WIDEST_TOLERANCE = 0.01
+_UNEVEN = 3.5e-4  # from where on a row that is scored as it is does not sum to 1
 _ROUNDING = float(np.finfo(np.float64).eps)  # of a sum, for each term: less is no reason to normalise
 _SENTINELS = (
     -9999.0,
@@ -52,15 +53,7 @@ _NAMES_OF_SCORES = {
 }
 
 
-class ScoreNotes(NamedTuple):
-    """What is to be counted though it is no fault: rows with a probability just above 1, rows that were normalised."""
-
-    above_one: Bools | None = None
-    renormalized: Bools | None = None
-    sum_error: Floats | None = None
-
-
-def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, ScoreNotes]:
+def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, Notes]:
     """Return the scores of a pair, `(n, k)`: probabilities in [0, 1], or logits, or log-probabilities up to 0.
 
     Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities.
@@ -68,7 +61,7 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Float
     scores, raw = _read(context, pair, checks)
     if context.plan.scale is Scale.LOGITS:
         _check_logits(context, scores, checks)
-        return scores, ScoreNotes()
+        return scores, Notes()
     if context.plan.scale is Scale.LOGPROBS:
         return _check_logprobs(context, scores, checks)
     return _check_probabilities(context, scores, raw, checks)
@@ -170,10 +163,10 @@ def _fail_scores(
 
 def _check_probabilities(
     context: Context, scores: Floats, raw: npt.NDArray[np.floating], checks: RowChecks
-) -> tuple[Floats, ScoreNotes]:
+) -> tuple[Floats, Notes]:
     percent = context.plan.scale is Scale.PERCENT
     whole = 100.0 if percent else 1.0
-    tolerance = _TOLERANCE[context.plan.score_dtype]
+    tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
     if scores.size and not (scores.min() >= 0 and scores.max() <= whole):
         # Rows that failed an earlier check hold anything; NaN must not hide the others.
@@ -196,24 +189,24 @@ def _check_probabilities(
         scores = np.where(over, whole, usable)
     values = scores / whole if percent else scores
     if values.shape[1] == 1:
-        return values, ScoreNotes(above_one=above)
+        return values, Notes({"above_one": above})
     return _check_sums(context, values, raw, above, checks)
 
 
 def _check_sums(
     context: Context, probs: Floats, raw: npt.NDArray[np.floating], above: Bools | None, checks: RowChecks
-) -> tuple[Floats, ScoreNotes]:
+) -> tuple[Floats, Notes]:
     sums = probs.sum(axis=1)
     error = np.abs(sums - 1.0)
     if context.plan.row_sum == "raw":
-        return probs, ScoreNotes(above, None, error)
+        return probs, Notes({"above_one": above, "uneven": error > _UNEVEN}, error)
     if context.plan.row_sum == "normalize":
         zero = sums == 0
         _fail_rows(context, checks, "row_sum", zero, lambda _: "the probabilities are all 0", None)
         with np.errstate(invalid="ignore", divide="ignore"):
             normalized = probs / sums[:, None]
-        return normalized, ScoreNotes(above, error > probs.shape[1] * _ROUNDING, error)
-    beyond = error > _TOLERANCE[context.plan.score_dtype]
+        return normalized, Notes({"above_one": above, "renormalized": error > probs.shape[1] * _ROUNDING}, error)
+    beyond = error > TOLERANCE[context.plan.score_dtype]
     if beyond.any():
         bad = beyond.copy()
         rows = np.flatnonzero(beyond)
@@ -226,7 +219,7 @@ def _check_sums(
             lambda at: f"the probabilities sum to {float(sums[at])!r}, not to 1",
             "pass --row-sum normalize to divide by the sum, or --row-sum raw to score them as they are",
         )
-    return probs, ScoreNotes(above, None, error)
+    return probs, Notes({"above_one": above}, error)
 
 
 def _fail_rows(
@@ -275,8 +268,8 @@ def _check_logits(context: Context, scores: Floats, checks: RowChecks) -> None:
         )
 
 
-def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tuple[Floats, ScoreNotes]:
-    tolerance = _TOLERANCE[context.plan.score_dtype]
+def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tuple[Floats, Notes]:
+    tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
     if scores.size and not scores.max() <= 0:
         usable = np.where(np.isnan(scores), -1.0, scores)
@@ -303,25 +296,27 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tupl
             shown=scores,
         )
     if scores.shape[1] == 1:
-        return scores, ScoreNotes(above_one=above)
+        return scores, Notes({"above_one": above})
     return _check_log_sums(context, scores, above, checks, tolerance)
 
 
 def _check_log_sums(
     context: Context, scores: Floats, above: Bools | None, checks: RowChecks, tolerance: float
-) -> tuple[Floats, ScoreNotes]:
+) -> tuple[Floats, Notes]:
     base = context.plan.log_base
     totals = log_sum_exp(scaled_by_log(scores, base)[0])
     error = np.abs(np.expm1(totals))
     if context.plan.row_sum == "raw":
-        return scores, ScoreNotes(above, None, error)
+        return scores, Notes({"above_one": above, "uneven": error > _UNEVEN}, error)
     if context.plan.row_sum == "normalize":
         _fail_rows(
             context, checks, "undefined_row", np.isneginf(totals), lambda _: "every log-probability is -inf", None
         )
         with np.errstate(invalid="ignore"):
             shifted = scores - (totals / (1.0 if base is None else math.log(base)))[:, None]
-        return np.minimum(shifted, 0.0), ScoreNotes(above, error > scores.shape[1] * _ROUNDING, error)
+        return np.minimum(shifted, 0.0), Notes(
+            {"above_one": above, "renormalized": error > scores.shape[1] * _ROUNDING}, error
+        )
     _fail_rows(
         context,
         checks,
@@ -330,4 +325,4 @@ def _check_log_sums(
         lambda at: f"the probabilities sum to {float(np.exp(totals[at]))!r}, not to 1",
         "if these are logits, pass --input logits; or pass --row-sum normalize or raw",
     )
-    return scores, ScoreNotes(above, None, error)
+    return scores, Notes({"above_one": above}, error)

@@ -21,6 +21,7 @@ class Chunked:
     """Columns in memory whose batches end at the given rows (some of them empty)."""
 
     headerless = False
+    meaning = None
     total_bytes = None
     bytes_read = 0
 
@@ -43,6 +44,9 @@ class Chunked:
             batches = whole.slice(start, stop - start).to_batches()
             yield batches[0] if batches else pa.RecordBatch.from_pylist([], schema=whole.schema)
 
+    def stored(self, columns: Any) -> None:
+        """There is nothing to decode."""
+
 
 def cuts_of(most: int) -> st.SearchStrategy[list[int]]:
     return st.lists(st.integers(0, most), max_size=6)
@@ -51,4 +55,4 @@ def cuts_of(most: int) -> st.SearchStrategy[list[int]]:
 def layout_of(ids: tuple[str, ...], *, alignment: str = "id", label_ids: tuple[str, ...] | None = None) -> Layout:
     """Return the layout of a file with the score `prob` and another with the labels `label`."""
     scores = Scores(("prob",), (), None)
-    return Layout(scores, "label", "labels", None, None, ids, alignment, ids if label_ids is None else label_ids)
+    return Layout(scores, ("label",), "labels", None, None, ids, alignment, ids if label_ids is None else label_ids)

@@ -46,7 +46,7 @@ def test_any_chunking_of_either_side(n, mine, other, chunk_rows, alignment):
 @given(st.integers(1, 40), cuts_of(40), st.integers(1, 50))
 def test_one_file(n, cuts, chunk_rows):
     data = Chunked("p", {"prob": [at / 64 for at in range(n)], "label": [str(at) for at in range(n)]}, cuts)
-    layout = Layout(Scores(("prob",), (), None), "label", "predictions", None, None, (), "file")
+    layout = Layout(Scores(("prob",), (), None), ("label",), "predictions", None, None, (), "file")
     counts = AlignmentCounts()
     with Workers(1) as workers:
         pairs = list(single_file(data, layout, workers, chunk_rows, counts))
@@ -129,7 +129,9 @@ def test_ids_of_two_types(one, other, equal):
 
 
 def test_the_columns_that_are_read():
-    layout = Layout(Scores(("p_a", "p_b"), ("a", "b"), "probs"), "y", "labels", "w", "labels", ("ID",), "id", ("id",))
+    layout = Layout(
+        Scores(("p_a", "p_b"), ("a", "b"), "probs"), ("y",), "labels", "w", "labels", ("ID",), "id", ("id",)
+    )
     assert wanted_columns(layout) == (
         {"ID": Kind.TEXT, "p_a": Kind.NUMBER, "p_b": Kind.NUMBER},
         {"id": Kind.TEXT, "y": Kind.CATEGORY, "w": Kind.NUMBER},

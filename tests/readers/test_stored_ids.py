@@ -22,7 +22,7 @@ from ce_cli.workers import Workers
 if TYPE_CHECKING:
     from pathlib import Path
 
-LAYOUT = Layout(Scores(("prob",), (), None), "label", "labels", None, None, ("id",), "id", ("id",))
+LAYOUT = Layout(Scores(("prob",), (), None), ("label",), "labels", None, None, ("id",), "id", ("id",))
 
 
 def written(path, ids, column, values, **options):

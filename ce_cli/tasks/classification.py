@@ -1,0 +1,314 @@
+"""What binary and multiclass tasks have in common: the statistics by class, and the figures made of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ce_cli.block import Objective, Scored
+from ce_cli.kernels.divergence import Divergence
+from ce_cli.readers.arrays import cell_text
+from ce_cli.report import ClassRow, Metric
+from ce_cli.state.calibration import CalibrationBins
+from ce_cli.state.classes import ClassSums, LabelledRows
+from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.fractions import to_float
+from ce_cli.state.hits import Hits
+from ce_cli.tasks.base import Coded, Summary, mean_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.block import Block, Pair
+    from ce_cli.plan import EvalPlan
+    from ce_cli.state.classes import ClassTotals
+    from ce_cli.state.evaluation import EvalState, Statistic
+    from ce_cli.tasks.base import Context
+
+_SHOWN = 3  # classes of a soft label
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of a block that have a class in their label, and the share of it; None: all rows, 1 each."""
+
+    at: Ints | None
+    label: Ints
+    loss: Floats
+    prob: Floats
+    share: Floats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassScored(Scored):
+    """What rows with a class in their label give; every array `(n,)`.
+
+    prob_label: the probability of the label (its expectation where the label is soft). predicted: the class, of any
+    integer type. correct: whether it is the label's. judged: whether it can be right or wrong at all (a tie cannot);
+    None: all can. confidence and outcome: what calibration compares, the outcome as bool where it is 0 or 1. brier: the
+    squared error. parts: the losses by class. divergence: what soft labels are judged by beside the loss.
+    """
+
+    prob_label: Floats
+    predicted: Ints
+    correct: Bools
+    judged: Bools | None
+    confidence: Floats
+    outcome: Floats | Bools
+    brier: Floats
+    parts: tuple[Part, ...]
+    divergence: Divergence | None = None
+
+
+class ClassStatistics:
+    """Sums by class, accuracy, Brier score and calibration."""
+
+    def __init__(self, plan: EvalPlan) -> None:
+        self.classes = ClassSums(plan.k)
+        self.calibration = CalibrationBins(plan.ece_bins)
+        self._brier = ExactSums()
+        self._hits = Hits()
+
+    def add(self, scored: ClassScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
+        """Add rows of positive weight."""
+        self._hits.add(scored.correct, scored.judged, weight)
+        for part in scored.parts:
+            self._add_part(part, scored, weight)
+        self.calibration.add(scored.confidence, scored.outcome, weight)
+        if weight is None:
+            self._brier.add(scored.brier)
+        else:
+            add_products(self._brier, factor(scored.brier), factor(weight))
+
+    def merge(self, other: ClassStatistics) -> None:
+        """Add what another state has seen."""
+        self.classes.merge(other.classes)
+        self.calibration.merge(other.calibration)
+        self._brier.merge(other._brier)
+        self._hits.merge(other._hits)
+
+    def brier(self) -> Fraction:
+        """Return Σ w·brier / Σ w."""
+        return self._brier.total() / sum((total.weight for total in self.classes.totals()), Fraction(0))
+
+    def accuracy(self) -> Fraction | None:
+        """Return the weighted share of right predictions among the rows that can be right or wrong; None without any."""
+        return self._hits.rate()
+
+    def _add_part(self, part: Part, scored: ClassScored, weight: Floats | None) -> None:
+        if part.at is None:
+            rows = LabelledRows(part.label, part.loss, part.prob, scored.correct, scored.judged)
+            self.classes.add(rows, weight)
+            return
+        correct = scored.predicted[part.at] == part.label
+        judged = None if scored.judged is None else scored.judged[part.at]
+        rows = LabelledRows(part.label, part.loss, part.prob, correct, judged, part.share)
+        self.classes.add(rows, None if weight is None else weight[part.at])
+
+
+class DivergenceStatistics:
+    """Σw times the entropy of the label, the divergence from it, and the Jensen-Shannon divergence; and Σw."""
+
+    def __init__(self) -> None:
+        self._sums = {name: ExactSums() for name in (*Divergence._fields, "weight")}
+        self._infinite = False
+
+    def add(self, scored: ClassScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
+        """Add rows of positive weight."""
+        if scored.divergence is None:
+            return
+        by_weight = factor(np.ones(len(scored.loss)) if weight is None else weight)
+        add_products(self._sums["weight"], by_weight, factor(np.ones(len(scored.loss))))
+        for name, values in zip(Divergence._fields, scored.divergence, strict=True):
+            finite = np.isfinite(values)
+            self._infinite |= not finite.all()
+            add_products(self._sums[name], factor(np.where(finite, values, 0.0)), by_weight)
+
+    def merge(self, other: DivergenceStatistics) -> None:
+        """Add what another state has seen."""
+        self._infinite |= other._infinite
+        for name, sums in self._sums.items():
+            sums.merge(other._sums[name])
+
+    def means(self, unit: float) -> dict[str, Metric]:
+        """Return the weighted means in the report's unit; nothing without rows. Only the divergence can be infinite."""
+        weight = self._sums["weight"].total()
+        if not weight:
+            return {}
+        means = {name: Metric(to_float(self._sums[name].total() / weight) / unit) for name in Divergence._fields}
+        if self._infinite:
+            means["kl_divergence"] = Metric(math.inf)
+        return means
+
+
+class ClassTask:
+    """What the tasks with classes do alike."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def statistics(self) -> dict[str, Statistic]:
+        """Return what is gathered beside the loss."""
+        parts: dict[str, Statistic] = {"classes": ClassStatistics(self._context.plan)}
+        if self._context.plan.soft:
+            parts["divergence"] = DivergenceStatistics()
+        return parts
+
+    def summarize(self, state: EvalState) -> Summary:
+        """Return every figure."""
+        return summarize(self._context.plan, state)
+
+    def describe(self, pair: Pair, row: int, scored: ClassScored, position: int) -> tuple[str, str, float]:
+        """Return the label as the file has it, the predicted class and the probability of the label."""
+        plan, layout = self._context.plan, self._context.layout
+        cells = [cell_text(pair.labels.column(name), row) for name in layout.labels]
+        label = cells[0] if len(cells) == 1 else shares(plan.classes, cells)
+        return label, plan.classes[int(scored.predicted[position])], float(scored.prob_label[position])
+
+    def sample_columns(self, scored: ClassScored) -> dict[str, Floats | Ints | Coded]:
+        """Return the predicted class and the probability of the label, and what soft labels are judged by."""
+        plan = self._context.plan
+        columns: dict[str, Floats | Ints | Coded] = {
+            "predicted": Coded(scored.predicted, plan.classes),
+            "prob": scored.prob_label,
+        }
+        if scored.divergence is not None:
+            columns.update({name: values / plan.unit_size for name, values in scored.divergence._asdict().items()})
+        return columns
+
+
+def shares(names: tuple[str, ...], cells: Sequence[str]) -> str:
+    """Return a soft label for people: the classes that have a share, the largest first."""
+    held = [(float(cell), name, cell) for name, cell in zip(names, cells, strict=True) if float(cell or 0) > 0]
+    held.sort(key=lambda item: -item[0])
+    if len(held) == 1:
+        return held[0][1]
+    return " ".join(f"{name} {cell}" for _, name, cell in held[:_SHOWN]) + (" …" if len(held) > _SHOWN else "")
+
+
+def summarize(plan: EvalPlan, state: EvalState) -> Summary:
+    """Return every figure of a task with classes."""
+    gathered: ClassStatistics = state.parts["classes"]
+    totals, unit = gathered.classes.totals(), plan.unit_size
+    metrics = mean_metrics(plan, state)
+    if plan.smoothing:
+        metrics["cross_entropy_unsmoothed"] = Metric(mean_loss(totals, plan.class_weights) / unit)
+    metrics.update(macro(totals, unit))
+    accuracy = gathered.accuracy()
+    if accuracy is not None:
+        metrics["accuracy"] = Metric(to_float(accuracy))
+    metrics["brier"] = Metric(to_float(gathered.brier()))
+    metrics.update(against_prior(totals, mean_loss(totals, None) / unit, unit))
+    if plan.soft:
+        metrics.update(state.parts["divergence"].means(unit))
+    calibration = gathered.calibration
+    metrics["ece"] = Metric(calibration.l1())
+    metrics["ece_l2"] = Metric(calibration.l2())
+    metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
+    return Summary(metrics, class_rows(plan.classes, totals, unit))
+
+
+def mean_loss(totals: list[ClassTotals], class_weights: tuple[float, ...] | None) -> float:
+    """Return the mean loss in nats without smoothing, with or without class weights."""
+    factors = [Fraction(1)] * len(totals) if class_weights is None else [Fraction(weight) for weight in class_weights]
+    if any(total.infinite and factor for total, factor in zip(totals, factors, strict=True)):
+        return math.inf
+    weight = sum((total.weight * factor for total, factor in zip(totals, factors, strict=True)), Fraction(0))
+    loss = sum((total.loss * factor for total, factor in zip(totals, factors, strict=True)), Fraction(0))
+    return to_float(loss / weight) if weight else math.inf
+
+
+def macro(totals: list[ClassTotals], unit: float) -> dict[str, Metric]:
+    """Return the unweighted mean of the losses of the classes that have rows."""
+    there = [total for total in totals if total.weight]
+    if any(total.infinite for total in there):
+        return {"macro_cross_entropy": Metric(math.inf)}
+    mean = sum((total.loss / total.weight for total in there), Fraction(0)) / len(there)
+    return {"macro_cross_entropy": Metric(to_float(mean) / unit)}
+
+
+def against_prior(totals: list[ClassTotals], loss: float, unit: float) -> dict[str, Metric]:
+    """Return the entropy of the label frequencies and what the loss is beside it; nothing where it is 0."""
+    weight = sum((total.weight for total in totals), Fraction(0))
+    shares = [to_float(total.weight / weight) for total in totals if total.weight]
+    prior = math.fsum(-share * math.log(share) for share in shares) / unit
+    if len(shares) < 2 or prior == 0:
+        return {}
+    normalized = loss / prior
+    return {
+        "prior_entropy": Metric(prior),
+        "normalized_entropy": Metric(normalized),
+        "skill": Metric(1 - normalized),
+    }
+
+
+def class_rows(names: tuple[str, ...], totals: list[ClassTotals], unit: float) -> tuple[ClassRow, ...]:
+    """Return what every class contributes."""
+    everything = sum((total.loss for total in totals), Fraction(0))
+    infinite = any(total.infinite for total in totals)
+    rows = []
+    for name, total in zip(names, totals, strict=True):
+        there = bool(total.weight)
+        loss = math.inf if total.infinite else to_float(total.loss / total.weight) / unit if there else None
+        rows.append(
+            ClassRow(
+                name=name,
+                n=total.n,
+                weight=to_float(total.weight),
+                cross_entropy=loss,
+                share_of_loss=None if infinite or not everything or not there else to_float(total.loss / everything),
+                mean_prob=to_float(total.prob / total.weight) if there else None,
+                recall=to_float(total.correct / total.judged) if total.judged else None,
+            )
+        )
+    return tuple(rows)
+
+
+def in_pieces(score: Callable[[Block], ClassScored], block: Block, rows: int) -> ClassScored:
+    """Score a block a few rows at a time, so that what a kernel works on stays in the cache.
+
+    Rows do not depend on each other, so the result is the same.
+    """
+    if len(block.label) <= rows:
+        return score(block)
+    starts = range(0, len(block.label), rows)
+    pieces = [score(block.unplaced(start, start + rows)) for start in starts]
+    joined = {
+        name: _joined(pieces, name)
+        for name in ("loss", "prob_label", "predicted", "correct", "judged", "confidence", "outcome", "brier")
+    }
+    counted = {name: _concatenated([piece.counted[name] for piece in pieces]) for name in pieces[0].counted}
+    parts = _joined_parts(pieces, starts)
+    joined["divergence"] = _joined_divergence(pieces)
+    return ClassScored(**joined, parts=parts, counted=counted, objective=_joined_objective(pieces))
+
+
+def _joined(pieces: Sequence[Any], name: str) -> Any:
+    return _concatenated([getattr(piece, name) for piece in pieces])
+
+
+def _concatenated(values: Sequence[Any]) -> Any:
+    return None if values[0] is None else np.concatenate(values)
+
+
+def _joined_divergence(pieces: Sequence[ClassScored]) -> Divergence | None:
+    found = [piece.divergence for piece in pieces if piece.divergence is not None]
+    return Divergence(*map(np.concatenate, zip(*found, strict=True))) if found else None
+
+
+def _joined_objective(pieces: Sequence[ClassScored]) -> Objective | None:
+    found = [piece.objective for piece in pieces if piece.objective is not None]
+    return Objective(_joined(found, "loss"), _joined(found, "weight")) if found else None
+
+
+def _joined_parts(pieces: Sequence[ClassScored], starts: Iterable[int]) -> tuple[Part, ...]:
+    placed = [(start, part) for start, piece in zip(starts, pieces, strict=True) for part in piece.parts]
+    parts = [part for _, part in placed]
+    whole = all(part.at is None for part in parts)
+    at = None if whole else np.concatenate([start + part.at for start, part in placed if part.at is not None])
+    return (Part(at, _joined(parts, "label"), _joined(parts, "loss"), _joined(parts, "prob"), _joined(parts, "share")),)
