@@ -15,6 +15,7 @@ METRICS: dict[str, str] = {
     "skill": "share of the prior entropy that the predictions save",
     "label_entropy": "mean entropy of the labels themselves, the lowest loss possible",
     "kl_divergence": "mean divergence of the predictions from the labels: the loss beyond the label entropy",
+    "js_divergence": "mean Jensen-Shannon divergence between predictions and labels, which is symmetric",
     "ece": "expected calibration error: mean distance between probability and frequency",
     "ece_l2": "calibration error as a root mean square",
     "ece_l2_debiased": "calibration error as a root mean square, less what chance alone would give",

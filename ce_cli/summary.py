@@ -26,7 +26,8 @@ def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: 
     plan, layout, state = context.plan, context.layout, outcome.state
     classes = plan.classes
     figures = make_task(context).summarize(state)
-    metrics = {name: figures.metrics[name] for name in METRICS if name in figures.metrics}
+    order = list(METRICS)
+    metrics = dict(sorted(figures.metrics.items(), key=lambda item: order.index(item[0])))
     return Report(
         version=__version__,
         signature=plan.signature(state.scored, layout.weight),

@@ -292,7 +292,7 @@ def test_several_columns_could_be_the_label():
 def test_the_chosen_label():
     assert one({"prob": PROB, "label": TRUTH, "y": TRUTH}, label_col="y").label == "y"
     assert code_of(lambda: one({"prob": PROB, "label": TRUTH}, label_col="lable"))[0] == "unknown_column"
-    assert code_of(lambda: one({"prob": PROB, "label": TRUTH}, label_col="label,prob"))[0] == "bad_option"
+    assert code_of(lambda: one({"prob": PROB, "label": TRUTH}, label_col="label,prob"))[0] == "unknown_column"
     assert one({"prob": PROB, "a,b": TRUTH}, label_col="a,b").label == "a,b"
 
 

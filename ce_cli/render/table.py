@@ -37,7 +37,10 @@ GOOD, BAD, WARNING = "green", "bold red", "yellow"
 _SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_entropy")
 _BESIDE = {"ece": ("ece_l2", "ece_l2_debiased")}
 _IN_HEADLINE = ("cross_entropy", "cross_entropy_finite", "skill", "prior_entropy")
-_IN_UNIT = ("cross_entropy", "cross_entropy_finite", "macro_cross_entropy", "prior_entropy")
+_IN_UNIT = (
+    *("cross_entropy", "cross_entropy_finite", "cross_entropy_unsmoothed", "macro_cross_entropy", "prior_entropy"),
+    *("label_entropy", "kl_divergence", "js_divergence"),
+)
 
 _COUNTED = {
     "unmatched_predictions": "without a label",

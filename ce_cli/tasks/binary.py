@@ -65,7 +65,8 @@ class BinaryTask(ClassTask):
             parts=parts,
             counted={"clipped": clipped, "ties": None if judged is None else ~judged},
             objective=self._objective(label, outcome),
-            divergence=self._divergence(label, outcome),
+            divergence=self._divergence(label, outcome, soft),
+            soft=None if self._context.plan.soft else soft,
         )
 
     def counted(self, block: Block) -> Bools | None:
@@ -76,13 +77,15 @@ class BinaryTask(ClassTask):
         flags: Bools = block.label * weights[1] + (1.0 - block.label) * weights[0] > 0
         return flags
 
-    def _divergence(self, label: Floats, outcome: BinaryOutcome) -> Divergence | None:
-        if not self._context.plan.soft:
+    def _divergence(self, label: Floats, outcome: BinaryOutcome, soft: Ints) -> Divergence | None:
+        """Return what soft labels are judged by: of all rows where each class has a label column, else of the soft ones."""
+        if not (self._context.plan.soft or len(soft)):
             return None
+        at = slice(None) if self._context.plan.soft else soft
         return divergence(
-            np.stack([1.0 - label, label], axis=1),
-            np.stack([outcome.prob_negative, outcome.prob_positive], axis=1),
-            np.stack([outcome.loss_negative, outcome.loss_positive], axis=1),
+            np.stack([1.0 - label[at], label[at]], axis=1),
+            np.stack([outcome.prob_negative[at], outcome.prob_positive[at]], axis=1),
+            np.stack([outcome.loss_negative[at], outcome.loss_positive[at]], axis=1),
         )
 
     def _objective(self, label: Floats, outcome: BinaryOutcome) -> Objective | None:

@@ -44,7 +44,7 @@ def prepare(request: Request) -> Context:
         classes=names,
         single_score=single,
         class_weights=class_weights(options, names),
-        soft=several or (lookup.soft and any(_between(cell) for cell in label_cells)),
+        soft=several,
     )
     codec = LabelCodec(lookup, options.ignore_label)
     return Context(plan, layout, codec, request.predictions.path, request.label_table.path)
@@ -57,13 +57,6 @@ def _label_cells(request: Request, layout: Layout) -> list[str]:
         for cell in request.label_table.columns[layout.label].cells
         if cell is not None and not {cell, without_zeros(cell)} & ignored
     ]
-
-
-def _between(cell: str) -> bool:
-    try:
-        return 0.0 < float(cell) < 1.0
-    except ValueError:
-        return False
 
 
 def _check_shares(request: Request, layout: Layout, names: tuple[str, ...]) -> None:

@@ -51,7 +51,8 @@ class ClassScored(Scored):
     prob_label: the probability of the label (its expectation where the label is soft). predicted: the class, of any
     integer type. correct: whether it is the label's. judged: whether it can be right or wrong at all (a tie cannot);
     None: all can. confidence and outcome: what calibration compares, the outcome as bool where it is 0 or 1. brier: the
-    squared error. parts: the losses by class. divergence: what soft labels are judged by beside the loss.
+    squared error. parts: the losses by class. divergence: what soft labels are judged by beside the loss, of the rows
+    `soft`, None for all of them.
     """
 
     prob_label: Floats
@@ -63,6 +64,7 @@ class ClassScored(Scored):
     brier: Floats
     parts: tuple[Part, ...]
     divergence: Divergence | None = None
+    soft: Ints | None = None
 
 
 class ClassStatistics:
@@ -112,38 +114,49 @@ class ClassStatistics:
 
 
 class DivergenceStatistics:
-    """Σw times the entropy of the label, the divergence from it, and the Jensen-Shannon divergence; and Σw."""
+    """Σw times the entropy of soft labels, the divergences from them, and their loss.
+
+    Rows with one class in their label have an entropy of 0 and a divergence that is their loss: they need not be added.
+    """
 
     def __init__(self) -> None:
-        self._sums = {name: ExactSums() for name in (*Divergence._fields, "weight")}
+        self.seen = False
         self._infinite = False
+        self._sums = {name: ExactSums() for name in (*Divergence._fields, "loss")}
 
     def add(self, scored: ClassScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
         """Add rows of positive weight."""
         if scored.divergence is None:
             return
-        by_weight = factor(np.ones(len(scored.loss)) if weight is None else weight)
-        add_products(self._sums["weight"], by_weight, factor(np.ones(len(scored.loss))))
-        for name, values in zip(Divergence._fields, scored.divergence, strict=True):
+        self.seen = True
+        at = slice(None) if scored.soft is None else scored.soft
+        loss = scored.loss[at]
+        by_weight = factor(np.ones(len(loss)) if weight is None else weight[at])
+        for name, values in (*scored.divergence._asdict().items(), ("loss", loss)):
             finite = np.isfinite(values)
             self._infinite |= not finite.all()
             add_products(self._sums[name], factor(np.where(finite, values, 0.0)), by_weight)
 
     def merge(self, other: DivergenceStatistics) -> None:
         """Add what another state has seen."""
+        self.seen |= other.seen
         self._infinite |= other._infinite
         for name, sums in self._sums.items():
             sums.merge(other._sums[name])
 
-    def means(self, unit: float) -> dict[str, Metric]:
-        """Return the weighted means in the report's unit; nothing without rows. Only the divergence can be infinite."""
-        weight = self._sums["weight"].total()
-        if not weight:
+    def means(self, totals: list[ClassTotals], unit: float, *, everywhere: bool) -> dict[str, Metric]:
+        """Return the weighted means over all rows, in the report's unit; the last only where rows were added everywhere."""
+        weight = sum((total.weight for total in totals), Fraction(0))
+        if not self.seen or not weight:
             return {}
-        means = {name: Metric(to_float(self._sums[name].total() / weight) / unit) for name in Divergence._fields}
-        if self._infinite:
-            means["kl_divergence"] = Metric(math.inf)
-        return means
+        entropy, kl, js, loss = (self._sums[name].total() for name in self._sums)
+        infinite = self._infinite or any(total.infinite for total in totals)
+        kl += sum((total.loss for total in totals), Fraction(0)) - loss if not everywhere else 0
+        return {
+            "label_entropy": Metric(to_float(entropy / weight) / unit),
+            "kl_divergence": Metric(math.inf if infinite else to_float(kl / weight) / unit),
+            **({"js_divergence": Metric(to_float(js / weight) / unit)} if everywhere else {}),
+        }
 
 
 class ClassTask:
@@ -154,10 +167,7 @@ class ClassTask:
 
     def statistics(self) -> dict[str, Statistic]:
         """Return what is gathered beside the loss."""
-        parts: dict[str, Statistic] = {"classes": ClassStatistics(self._context.plan)}
-        if self._context.plan.soft:
-            parts["divergence"] = DivergenceStatistics()
-        return parts
+        return {"classes": ClassStatistics(self._context.plan), "divergence": DivergenceStatistics()}
 
     def summarize(self, state: EvalState) -> Summary:
         """Return every figure."""
@@ -177,7 +187,7 @@ class ClassTask:
             "predicted": Coded(scored.predicted, plan.classes),
             "prob": scored.prob_label,
         }
-        if scored.divergence is not None:
+        if scored.divergence is not None and plan.soft:
             columns.update({name: values / plan.unit_size for name, values in scored.divergence._asdict().items()})
         return columns
 
@@ -204,8 +214,7 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
         metrics["accuracy"] = Metric(to_float(accuracy))
     metrics["brier"] = Metric(to_float(gathered.brier()))
     metrics.update(against_prior(totals, mean_loss(totals, None) / unit, unit))
-    if plan.soft:
-        metrics.update(state.parts["divergence"].means(unit))
+    metrics.update(state.parts["divergence"].means(totals, unit, everywhere=plan.soft))
     calibration = gathered.calibration
     metrics["ece"] = Metric(calibration.l1())
     metrics["ece_l2"] = Metric(calibration.l2())

@@ -79,7 +79,7 @@ reports = st.builds(
         signature=name * 3,
         alignment=name,
         labels=replace(report.labels, path=name * 4),
-        columns=replace(report.columns, label=name, id=(name, name), weight=name),
+        columns=replace(report.columns, labels=(name,), id=(name, name), weight=name),
     ),
     st.sampled_from([good_report(), bad_report()]),
     st.dictionaries(

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, d2_log_loss_score, log_loss
 
-from ce_cli.block import Part, Scored
 from ce_cli.checks import Fault, Faults
 from ce_cli.plan import EvalPlan, Scale
 from ce_cli.state.calibration import CalibrationBins
@@ -27,6 +26,7 @@ from ce_cli.state.histogram import LossHistogram
 from ce_cli.state.moments import Moments
 from ce_cli.state.tally import Tally
 from ce_cli.state.worst import WorstRows
+from ce_cli.tasks.classification import ClassScored, ClassStatistics, Part
 from tests.state import weighted_mean
 
 K = 3
@@ -47,6 +47,10 @@ PLAN = EvalPlan(
     top=4,
     on_invalid="error",
 )
+
+
+def empty(plan: EvalPlan = PLAN) -> EvalState:
+    return EvalState(plan, {"classes": ClassStatistics(plan)})
 
 
 def data(n: int = 64, seed: int = 0) -> dict[str, np.ndarray]:
@@ -193,7 +197,7 @@ class FaultsLaw:
 
 
 class EvaluationLaw:
-    make = staticmethod(lambda: EvalState(PLAN))
+    make = staticmethod(lambda: empty())
 
     @staticmethod
     def add(state, rows, *, weighted):
@@ -206,8 +210,8 @@ class EvaluationLaw:
     def result(state):
         parts = (
             MomentsLaw.result(state.loss),
-            ClassesLaw.result(state.classes),
-            CalibrationLaw.result(state.calibration),
+            ClassesLaw.result(state.parts["classes"].classes),
+            CalibrationLaw.result(state.parts["classes"].calibration),
             HistogramLaw.result(state.quantiles),
             WorstLaw.result(state.worst),
             state.tallies,
@@ -215,12 +219,14 @@ class EvaluationLaw:
             state.scored,
             state.max_row_sum_error,
         )
-        return parts if state.scored == 0 else (*parts, state.brier(), state.accuracy())
+        return (
+            parts if state.scored == 0 else (*parts, state.parts["classes"].brier(), state.parts["classes"].accuracy())
+        )
 
 
-def scored_of(rows) -> Scored:
+def scored_of(rows) -> ClassScored:
     part = Part(None, rows["label"], rows["loss"], rows["prob"], None)
-    return Scored(
+    return ClassScored(
         loss=rows["loss"],
         prob_label=rows["prob"],
         predicted=rows["predicted"],
@@ -230,7 +236,7 @@ def scored_of(rows) -> Scored:
         outcome=rows["outcome"],
         brier=(rows["prob"] - rows["outcome"]) ** 2,
         parts=(part,),
-        clipped=rows["flag"],
+        counted={"clipped": rows["flag"], "ties": ~rows["judged"]},
     )
 
 
@@ -328,12 +334,12 @@ def test_what_was_merged_does_not_follow_the_other(law):
 )
 def test_states_of_other_plans_are_refused(change):
     with pytest.raises(ValueError, match="different plans"):
-        EvalState(PLAN).merge(EvalState(replace(PLAN, **change)))
+        empty().merge(empty(replace(PLAN, **change)))
 
 
 def test_an_equal_plan_is_the_same_plan():
-    state = EvalState(PLAN)
-    state.merge(pickle.loads(pickle.dumps(EvalState(replace(PLAN)))))
+    state = empty()
+    state.merge(pickle.loads(pickle.dumps(empty(replace(PLAN)))))
     assert state.scored == 0
 
 
@@ -346,7 +352,7 @@ def classification(n=400, seed=2):
     predicted = probs.argmax(axis=1)
     confidence = probs.max(axis=1)
     loss = -np.log(prob)
-    scored = Scored(
+    scored = ClassScored(
         loss=loss,
         prob_label=prob,
         predicted=predicted,
@@ -364,16 +370,16 @@ def classification(n=400, seed=2):
 def test_against_scikit_learn(weighted):
     probs, label, weight, scored = classification()
     by = weight if weighted else None
-    state = EvalState(PLAN)
+    state = empty()
     state.update(scored, by, np.arange(len(label)), lambda chosen: [() for _ in chosen])
     close = {"rel": 1e-13, "abs": 0}
     assert to_float(state.loss.mean()) == pytest.approx(log_loss(label, probs, sample_weight=by), **close)
-    assert to_float(state.accuracy()) == pytest.approx(
+    assert to_float(state.parts["classes"].accuracy()) == pytest.approx(
         accuracy_score(label, probs.argmax(axis=1), sample_weight=by), **close
     )
     multiclass_brier = brier_score_loss(label, probs, sample_weight=by, scale_by_half=False)
-    assert to_float(state.brier()) == pytest.approx(multiclass_brier, **close)
-    totals = state.classes.totals()
+    assert to_float(state.parts["classes"].brier()) == pytest.approx(multiclass_brier, **close)
+    totals = state.parts["classes"].classes.totals()
     mass = sum(total.weight for total in totals)
     shares = [float(total.weight / mass) for total in totals]
     prior = -sum(share * math.log(share) for share in shares)
@@ -397,14 +403,14 @@ def test_ties_count_for_the_loss_but_not_for_the_accuracy():
     rows = data()
     state = state_of(EvaluationLaw, rows, slice(None), weighted=False)
     hits = (rows["predicted"] == rows["label"])[rows["judged"]]
-    assert state.accuracy() == Fraction(int(hits.sum()), len(hits))
+    assert state.parts["classes"].accuracy() == Fraction(int(hits.sum()), len(hits))
     assert state.tallies["ties"].count == int((~rows["judged"]).sum())
 
 
 def test_shares_of_soft_labels_go_to_their_classes():
     loss, prob = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.25, 0.125])
     soft, hard = np.array([0, 2]), np.array([1])
-    scored = Scored(
+    scored = ClassScored(
         loss=loss,
         prob_label=prob,
         predicted=np.array([0, 1, 1]),
@@ -421,9 +427,9 @@ def test_shares_of_soft_labels_go_to_their_classes():
     )
     for weight in (None, np.array([1.0, 2.0, 8.0])):
         by = np.ones(3) if weight is None else weight
-        state = EvalState(PLAN)
+        state = empty()
         state.update(scored, weight, np.arange(3), lambda chosen: [() for _ in chosen])
-        first, second, third = state.classes.totals()
+        first, second, third = state.parts["classes"].classes.totals()
         assert first.weight == Fraction(0.75 * by[0] + 0.25 * by[2])
         assert first.loss == Fraction(0.75 * by[0] * 1 + 0.25 * by[2] * 4)
         assert second.weight == Fraction(0.25 * by[0] + by[1] + 0.75 * by[2])
@@ -431,8 +437,8 @@ def test_shares_of_soft_labels_go_to_their_classes():
 
 
 def test_an_empty_block_changes_nothing():
-    state = EvalState(PLAN)
+    state = empty()
     EvaluationLaw.add(state, {name: values[:0] for name, values in data().items()}, weighted=False)
-    assert EvaluationLaw.result(state) == EvaluationLaw.result(EvalState(PLAN))
-    assert state.accuracy() is None
+    assert EvaluationLaw.result(state) == EvaluationLaw.result(empty())
+    assert state.parts["classes"].accuracy() is None
     assert state.max_row_sum_error is None
