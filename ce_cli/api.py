@@ -51,7 +51,7 @@ def evaluate(
     """
     parsed = parse_gates(tuple(gates))
     chosen = options_from(dict(options))
-    mine = _opened(predictions, chosen, "predictions", twice=labels is not None)
+    mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.reads_twice)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
     paths = [None if path is None else os.fspath(path) for path in (per_sample, errors)]
     inputs = [os.fspath(data) for data in (predictions, labels) if isinstance(data, (str, os.PathLike))]

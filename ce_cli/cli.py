@@ -188,7 +188,12 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     default="uniform",
     help="Spread it over all classes, or over the others.",
 )
-@_scoring("--class-weights", metavar="a=1,b=2", help="What the classes weigh in the mean; 1 where not named.")
+@_scoring(
+    "--class-weights",
+    metavar="a=1,…|FILE|balanced",
+    help="What the classes weigh in the mean, 1 where not named; FILE has lines of a class and its weight; balanced: each "
+    "class counts the same.",
+)
 @_scoring("--eps", metavar="X|auto", help="Clip probabilities to [X, 1-X]; auto: the epsilon of the file's type.")
 @_scoring(
     "--row-sum",

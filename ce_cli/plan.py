@@ -19,6 +19,7 @@ BASES = ("e", "2", "10")
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}
 ALIGNMENTS = ("auto", "id", "position")
 SMOOTHINGS = ("uniform", "others")
+BALANCED = "balanced"  # class weights that let every class count the same
 ROW_SUMS = ("strict", "normalize", "raw")
 
 
@@ -107,6 +108,11 @@ class Options:
             raise fail("bad_option", f"--delimiter takes one ASCII character, but got {self.delimiter!r}")
         if self.input_base != "e" and self.input not in (None, "logprobs"):
             raise fail("bad_option", f"--input-base is the base of log-probabilities, but --input says {self.input}")
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether the labels are read before they are scored, so that a pipe must be kept."""
+        return self.class_weights == BALANCED
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Options:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_tr
 from ce_cli.plan import Scale
 from ce_cli.tasks.base import Context
 from ce_cli.tasks.planning import common
+from ce_cli.tasks.weights import class_weights
 
 if TYPE_CHECKING:
     from ce_cli.labels import Lookup
@@ -36,6 +35,7 @@ def prepare(request: Request) -> Context:
     if several or (numeric and not (options.ignore_label or request.verbatim)):
         # Parsed as numbers they need no look-up; a word among them makes its batch text again.
         layout = replace(layout, label_kind=Kind.NUMBER)
+    codec = LabelCodec(lookup, options.ignore_label)
     plan = common(
         request,
         layout,
@@ -43,10 +43,9 @@ def prepare(request: Request) -> Context:
         task=_task(options, names, single=single),
         classes=names,
         single_score=single,
-        class_weights=class_weights(options, names),
+        class_weights=class_weights(request, layout, codec, names),
         soft=several,
     )
-    codec = LabelCodec(lookup, options.ignore_label)
     return Context(plan, layout, codec, request.predictions.path, request.label_table.path)
 
 
@@ -177,33 +176,3 @@ def _task(options: Options, names: tuple[str, ...], *, single: bool) -> str:
     if options.task != "auto":
         return options.task
     return "binary" if len(names) == 2 else "multiclass"
-
-
-def class_weights(options: Options, names: tuple[str, ...]) -> tuple[float, ...] | None:
-    """Return the weights of the classes in their order; a class that is not named weighs 1."""
-    given = options.class_weights
-    if given is None:
-        return None
-    weights = _parsed_weights(given) if isinstance(given, str) else {name: float(given[name]) for name in given}
-    unknown = sorted(set(weights) - set(names))
-    if unknown:
-        raise fail(
-            "bad_option", f"--class-weights names {unknown[0]!r}, which is not one of the classes {listed(names)}"
-        )
-    chosen = tuple(weights.get(name, 1.0) for name in names)
-    if not all(math.isfinite(weight) and weight >= 0 for weight in chosen) or not any(chosen):
-        raise fail("bad_option", f"--class-weights takes finite numbers from 0 on, not all 0, but got {given!r}")
-    return chosen
-
-
-def _parsed_weights(text: str) -> dict[str, float]:
-    weights = {}
-    for part in next(csv.reader([text]), []):
-        name, equals, number = part.rpartition("=")
-        try:
-            weights[name] = float(number)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise fail("bad_option", f"--class-weights takes NAME=WEIGHT,…, but got {part!r}")
-    return weights

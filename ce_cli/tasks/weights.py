@@ -1,0 +1,144 @@
+"""What the classes weigh: as the user names it, as a file has it, or so that all of them count the same."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ce_cli.columns import listed
+from ce_cli.errors import fail
+from ce_cli.plan import BALANCED
+from ce_cli.readers.arrays import numbers
+from ce_cli.state.exact import ExactSums
+from ce_cli.state.fractions import to_float
+from ce_cli.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from fractions import Fraction
+
+    import pyarrow as pa
+
+    from ce_cli.arrays import Floats
+    from ce_cli.columns import Layout
+    from ce_cli.labels import LabelCodec
+    from ce_cli.tasks.planning import Request
+
+
+def class_weights(
+    request: Request, layout: Layout, codec: LabelCodec, names: tuple[str, ...]
+) -> tuple[float, ...] | None:
+    """Return the weights of the classes in their order, None for 1 each; a class that is not named weighs 1.
+
+    Raises CeError bad_option for what names no class or is no weight.
+    """
+    given = request.options.class_weights
+    if given is None:
+        return None
+    if given == BALANCED:
+        return _balanced(request, layout, codec, len(names))
+    if isinstance(given, str):
+        weights = _from_file(Path(given)) if Path(given).is_file() else _from_text(given)
+    else:
+        weights = {str(name): float(weight) for name, weight in given.items()}
+    unknown = sorted(set(weights) - set(names))
+    if unknown:
+        raise fail(
+            "bad_option", f"--class-weights names {unknown[0]!r}, which is not one of the classes {listed(names)}"
+        )
+    chosen = tuple(weights.get(name, 1.0) for name in names)
+    if not all(math.isfinite(weight) and weight >= 0 for weight in chosen) or not any(chosen):
+        raise fail("bad_option", f"--class-weights takes finite numbers from 0 on, not all 0, but got {given!r}")
+    return chosen
+
+
+def _from_text(text: str) -> dict[str, float]:
+    weights = {}
+    for part in next(csv.reader([text]), []):
+        name, equals, number = part.rpartition("=")
+        weight = _number(number)
+        if not equals or weight is None:
+            raise fail(
+                "bad_option",
+                f"--class-weights takes NAME=WEIGHT,…, a file or {BALANCED}, but got {part!r}",
+                hint=None if equals else f"there is no file {part!r}",
+            )
+        weights[name] = weight
+    return weights
+
+
+def _from_file(path: Path) -> dict[str, float]:
+    """Read lines of a class and its weight, separated by a comma or a tab; the first line may be a header."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise fail("unreadable_file", f"cannot be read as class weights: {error}", file=str(path)) from error
+    delimiter = "\t" if any("\t" in line for line in lines[:1]) else ","
+    weights: dict[str, float] = {}
+    for at, cells in enumerate(csv.reader(lines, delimiter=delimiter)):
+        if not cells:
+            continue
+        weight = _number(cells[1]) if len(cells) == 2 else None
+        if weight is None:
+            if at == 0 and len(cells) == 2:
+                continue
+            raise fail(
+                "bad_option",
+                f"--class-weights: line {at + 1} holds no class and its weight: {delimiter.join(cells)!r}",
+                file=str(path),
+                hint="each line is a class name and a number",
+            )
+        if cells[0] in weights:
+            raise fail("bad_option", f"--class-weights: line {at + 1} names {cells[0]!r} again", file=str(path))
+        weights[cells[0]] = weight
+    return weights
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _balanced(request: Request, layout: Layout, codec: LabelCodec, k: int) -> tuple[float, ...]:
+    """Return n / (K n_c) for every class, with n_c the rows that have it (or the sum of their shares), counted in a first pass.
+
+    Source: King & Zeng, "Logistic regression in rare events data" (2001); scikit-learn's `class_weight="balanced"`.
+    """
+    counts = [to_float(count) for count in _counted(request, layout, codec, k)]
+    total = math.fsum(counts)
+    return tuple(total / (k * count) if count else 1.0 for count in counts)
+
+
+def _counted(request: Request, layout: Layout, codec: LabelCodec, k: int) -> list[Fraction]:
+    data = request.files[0] if layout.label_side == "predictions" else request.files[1]
+    assert data is not None  # labels stand on a side that is there
+    sums = ExactSums(k)
+    with Workers(1) as workers:
+        for batch in data.batches(dict.fromkeys(layout.labels, layout.label_kind), workers):
+            for cell, shares in enumerate(_shares(batch, layout, codec, k)):
+                sums.add(shares, np.full(len(shares), cell))
+    return sums.totals()
+
+
+def _shares(batch: pa.RecordBatch, layout: Layout, codec: LabelCodec, k: int) -> Iterator[Floats]:
+    """Yield the shares of every class in turn; cells that are at fault hold nothing, the checks will tell them."""
+    if len(layout.labels) > 1:
+        for name in layout.labels:
+            values = numbers(batch.column(name)).values
+            yield values[(values > 0) & (values <= 1)]
+        return
+    encoded = codec.encode(batch.column(layout.label))
+    left_out = [flags for flags in (encoded.missing, encoded.unknown, encoded.ignored) if flags is not None]
+    values = encoded.values[~np.logical_or.reduce(left_out)] if left_out else encoded.values
+    if k == 2:
+        yield 1.0 - values
+        yield values
+        return
+    for count in np.bincount(values.astype(np.int64), minlength=k).tolist():
+        yield np.array([float(count)])
