@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ce_cli.engine import Job, run
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ce_cli.gates import Gate
     from ce_cli.plan import OptionValues
     from ce_cli.readers.base import DataSet
-    from ce_cli.render.rows import ErrorsFile, PerSampleFile
+    from ce_cli.render.rows import RowFile
     from ce_cli.report import Report
     from ce_cli.tasks.base import Context
 
@@ -35,6 +36,7 @@ def evaluate(
     *,
     gates: Sequence[str] = (),
     per_sample: str | os.PathLike[str] | None = None,
+    gradients: str | os.PathLike[str] | None = None,
     errors: str | os.PathLike[str] | None = None,
     **options: Unpack[OptionValues],
 ) -> Report:
@@ -43,8 +45,8 @@ def evaluate(
     predictions: a path (file, folder or glob), an Arrow table or anything that speaks its C stream interface, a pandas
     frame, or a NumPy array: `(n,)` scores of the positive class or `(n, k)` scores of K classes. labels: the same, `(n,)`
     as an array; None where a column of the predictions holds them. gates: expressions, see the documentation of gates.
-    per_sample, errors: files to write, as the options of that name do. options: every field of `Options`, named as the
-    command-line options are, with underscores; a list where an option takes several names.
+    per_sample, gradients, errors: files to write, as the options of that name do. options: every field of `Options`, named
+    as the command-line options are, with underscores; a list where an option takes several names.
 
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.
@@ -53,10 +55,11 @@ def evaluate(
     chosen = options_from(dict(options))
     mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.reads_twice)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
-    paths = [None if path is None else os.fspath(path) for path in (per_sample, errors)]
+    named = {"per_sample": per_sample, "gradients": gradients, "errors": errors}
+    outputs = {name: os.fspath(path) for name, path in named.items() if path is not None}
     inputs = [os.fspath(data) for data in (predictions, labels) if isinstance(data, (str, os.PathLike))]
-    check_outputs(paths[0], paths[1], inputs)
-    return evaluate_data(mine, other, chosen, parsed, per_sample=paths[0], errors=paths[1])
+    check_outputs(outputs, inputs)
+    return evaluate_data(mine, other, chosen, parsed, outputs=outputs)
 
 
 def evaluate_data(
@@ -65,28 +68,29 @@ def evaluate_data(
     options: Options,
     gates: tuple[Gate, ...] = (),
     *,
-    per_sample: str | None = None,
-    errors: str | None = None,
+    outputs: Mapping[str, str] = MappingProxyType({}),
     watcher: Watcher | None = None,
 ) -> Report:
-    """Evaluate opened data sets; what the command and `evaluate` have in common."""
+    """Evaluate opened data sets; what the command and `evaluate` have in common. outputs: files by option, `-` for stdout."""
     with contextlib.ExitStack() as files:
-        context = prepare(predictions, labels, options, verbatim=per_sample is not None)
-        sinks = [files.enter_context(sink) for sink in _sinks(context, per_sample, errors)]
+        context = prepare(
+            predictions, labels, options, verbatim="per_sample" in outputs, gradients="gradients" in outputs
+        )
+        sinks = [files.enter_context(sink) for sink in _sinks(context, outputs)]
         outcome = run(Job(predictions, labels, context, options), sinks, watcher)
         report = summarize(context, outcome, predictions, labels)
     return report.with_gates(tuple(judge(gate, report) for gate in gates))
 
 
-def _sinks(context: Context, per_sample: str | None, errors: str | None) -> Iterator[PerSampleFile | ErrorsFile]:
-    if per_sample is None and errors is None:
+def _sinks(context: Context, outputs: Mapping[str, str]) -> Iterator[RowFile]:
+    if not outputs:
         return
+    from ce_cli.render.gradients import GradientFile
     from ce_cli.render.rows import ErrorsFile, PerSampleFile
 
-    if per_sample is not None:
-        yield PerSampleFile(per_sample, context)
-    if errors is not None:
-        yield ErrorsFile(errors, context)
+    kinds = {"per_sample": PerSampleFile, "gradients": GradientFile, "errors": ErrorsFile}
+    for name, path in outputs.items():
+        yield kinds[name](path, context)
 
 
 def options_from(values: dict[str, Any]) -> Options:

@@ -220,6 +220,11 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_output("--json", is_flag=True, is_eager=True, callback=_noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")
 @_output("--per-sample", metavar="FILE|-", help="Write the loss of every row (.csv or .parquet; - for CSV on stdout).")
+@_output(
+    "--gradients",
+    metavar="FILE|-",
+    help="Write the gradient of the mean loss by the logits of every row (.csv or .parquet; - for CSV on stdout).",
+)
 @_output("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
 @_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
@@ -304,8 +309,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
             labels,
             options,
             gates,
-            per_sample=values["per_sample"],
-            errors=values["errors"],
+            outputs=_tables(values),
             watcher=progress,
         )
     code = ExitCode.OK if report.passed else ExitCode.GATE_FAILED
@@ -331,14 +335,23 @@ def _check_outputs(values: dict[str, Any], path: str, labels_path: str | None) -
         raise fail("bad_option", "predictions and labels cannot both come from standard input")
     if values["json"] and values["quiet"]:
         raise fail("bad_option", "--json and --quiet exclude each other")
-    if values["per_sample"] == "-" and (values["json"] or values["quiet"]):
+    tables = _tables(values)
+    streamed = [name for name, file in tables.items() if file == "-"]
+    if streamed and (values["json"] or values["quiet"]):
         raise fail(
-            "bad_option", "--per-sample - and the report cannot share standard output", hint="name a file instead"
+            "bad_option",
+            f"--{streamed[0].replace('_', '-')} - and the report cannot share standard output",
+            hint="name a file instead",
         )
-    if values["per_sample"] is not None or values["errors"] is not None:
+    if tables:
         from ce_cli.outputs import check_outputs
 
-        check_outputs(values["per_sample"], values["errors"], (path, labels_path), stream=True)
+        check_outputs(tables, (path, labels_path), stream=True)
+
+
+def _tables(values: dict[str, Any]) -> dict[str, str]:
+    """Return the files with a line per row that are wanted, by their options."""
+    return {name: values[name] for name in ("per_sample", "gradients", "errors") if values[name] is not None}
 
 
 def _progress(values: dict[str, Any], predictions: Any, labels: Any) -> Any:
@@ -362,7 +375,7 @@ def _show_report(report: Report, values: dict[str, Any]) -> None:
     else:
         from ce_cli.render.table import render_table
 
-        stream = sys.stderr if values["per_sample"] == "-" else sys.stdout
+        stream = sys.stderr if "-" in _tables(values).values() else sys.stdout
         _print(render_table(report, width=_width(stream), color=_colored(values["color"], stream)), stream)
 
 

@@ -61,8 +61,8 @@ class RowSink(Protocol):
     def restart(self) -> None:
         """Forget all rows: the files turned out to need a join."""
 
-    def complete(self) -> None:
-        """Learn that there are no more rows."""
+    def complete(self, state: EvalState) -> None:
+        """Learn that there are no more rows, and what they come to."""
 
 
 class Watcher(Protocol):
@@ -189,9 +189,9 @@ def _fold(
                 sink.write(scored)
         if watcher is not None:
             watcher.update(counts.predictions, job.bytes_read())
-    for sink in sinks:
-        sink.complete()
     state, faults = worker.accumulators.merged()
+    for sink in sinks:
+        sink.complete(state)
     return _concluded(job.context, state, faults, counts, drop=job.options.on_invalid == "drop")
 
 

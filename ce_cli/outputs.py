@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ce_cli.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+
+# Files with a line per row, by the option that names them: the suffixes they may have, and whether - is standard output.
+TABLES: dict[str, tuple[tuple[str, ...], bool]] = {
+    "per_sample": ((".csv", ".parquet"), True),
+    "gradients": ((".csv", ".parquet"), True),
+    "errors": ((".csv",), False),
+}
 
 
 def check_writable(path: str | None, option: str, suffixes: tuple[str, ...], *, stream: bool = False) -> None:
@@ -32,21 +40,31 @@ def check_writable(path: str | None, option: str, suffixes: tuple[str, ...], *, 
         raise fail("unwritable_output", f"{option}: the folder {folder} cannot be written to", file=path)
 
 
-def check_outputs(
-    per_sample: str | None, errors: str | None, inputs: Iterable[str | None], *, stream: bool = False
-) -> None:
-    """Check the files that hold a line per row; none of them may be an input or another output."""
-    check_writable(per_sample, "--per-sample", (".csv", ".parquet"), stream=stream)
-    check_writable(errors, "--errors", (".csv",))
+def check_outputs(outputs: Mapping[str, str], inputs: Iterable[str | None], *, stream: bool = False) -> None:
+    """Check the files that hold a line per row, by the names of their options in `TABLES`.
+
+    None of them may be an input or another output, and only one can go to standard output.
+    """
     taken = {_resolved(path): path for path in inputs if path not in (None, "-")}
-    for path, option in ((per_sample, "--per-sample"), (errors, "--errors")):
-        if path in (None, "-"):
+    streams = [name for name, path in outputs.items() if path == "-"]
+    if len(streams) > 1:
+        raise fail("bad_option", f"{_flag(streams[0])} - and {_flag(streams[1])} - cannot share standard output")
+    for name, path in outputs.items():
+        suffixes, streamable = TABLES[name]
+        check_writable(path, _flag(name), suffixes, stream=stream and streamable)
+        if path == "-":
             continue
         if _resolved(path) in taken:
             raise fail(
-                "bad_option", f"{option} would overwrite {path!r}, which is in use already", hint="name another file"
+                "bad_option",
+                f"{_flag(name)} would overwrite {path!r}, which is in use already",
+                hint="name another file",
             )
         taken[_resolved(path)] = path
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _resolved(path: str | None) -> Path:

@@ -165,7 +165,7 @@ class EvalPlan:
     classes: names in the order of the scores; a binary task has (negative, positive). scale: of the scores. score_dtype:
     "text", "float64", "float32" or "float16", which sets the tolerances. eps: the clip, None for none. class_weights: in
     the order of the classes, None for 1 each. soft: whether each class has a label column with its share.
-    details: what else a task was told, as names and values of the signature.
+    gradients: whether those are wanted. details: what else a task was told, as names and values of the signature.
     """
 
     task: str
@@ -189,6 +189,7 @@ class EvalPlan:
     ignored: tuple[str, ...] = ()
     missing: str = "error"
     soft: bool = False
+    gradients: bool = False
     details: tuple[tuple[str, str], ...] = ()
 
     @property

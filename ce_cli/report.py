@@ -31,7 +31,9 @@ class ClassRow:
 
     `n` rows, `weight` their weight, `cross_entropy` their weighted mean loss (in the report's unit), `share_of_loss` of the
     total (0 to 1), `mean_prob` the weighted mean probability that they were given for this class, `recall` the weighted
-    share that was predicted as this class. None where there is no such row, or, for a share, where the total is 0 or inf.
+    share that was predicted as this class. `mean_gradient` is that of the mean loss with respect to the class's logit: above 0
+    where the class is over-predicted; only where gradients are wanted. None where there is no such row, or, for a share,
+    where the total is 0 or inf.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ClassRow:
     share_of_loss: float | None
     mean_prob: float | None
     recall: float | None
+    mean_gradient: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

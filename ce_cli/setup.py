@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ce_cli.tasks import classes
 from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask
-from ce_cli.tasks.planning import Request, TaskKind, describe
+from ce_cli.tasks.planning import Request, TaskKind, describe, with_gradients
 
 if TYPE_CHECKING:
     from ce_cli.plan import Options
@@ -21,9 +21,12 @@ TASKS: tuple[TaskKind, ...] = (
 )
 
 
-def prepare(predictions: DataSet, labels: DataSet | None, options: Options, *, verbatim: bool = False) -> Context:
-    """Look at the first rows and decide on everything; labels are kept `verbatim` where they will be written out.
+def prepare(
+    predictions: DataSet, labels: DataSet | None, options: Options, *, verbatim: bool = False, gradients: bool = False
+) -> Context:
+    """Look at the first rows and decide on everything.
 
+    verbatim: whether labels will be written out and must be kept as they are. gradients: whether those will be written.
     Raises CeError where it cannot be decided.
     """
     request = Request(
@@ -32,7 +35,8 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options, *, v
     kind = next(
         kind for kind in TASKS if kind.name == options.task or (options.task == "auto" and kind.claims(request))
     )
-    return kind.prepare(request)
+    context = kind.prepare(request)
+    return context._replace(plan=with_gradients(context.plan)) if gradients else context
 
 
 def make_task(context: Context) -> Task:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.engine import ScoredRows
+    from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
 
 _COLUMNS = ("row", "label", "predicted", "prob", "loss", "weight")
@@ -36,8 +37,8 @@ class RowFile:
         self._file = OutputFile(path, spool=spool)
         self._complete = False
 
-    def complete(self) -> None:
-        """Learn that every row has been written."""
+    def complete(self, state: EvalState) -> None:  # noqa: ARG002 - most need no more than the rows
+        """Learn that every row has been written, and what they come to."""
         self._complete = True
 
     def __enter__(self) -> Self:
@@ -102,11 +103,8 @@ class PerSampleFile(RowFile):
             batch = self._batch(ready)
             try:
                 if self._writer is None:
-                    self._writer = self._open(batch.schema)
-                if self._parquet:
-                    self._writer.write_batch(batch)
-                else:
-                    self._writer.write(batch)
+                    self._writer = open_table(self._file.raw, batch.schema, parquet=self._parquet)
+                self._writer.write(batch)
             except BrokenPipeError:
                 self._left = True
                 return
@@ -121,9 +119,7 @@ class PerSampleFile(RowFile):
 
     def _batch(self, rows: ScoredRows) -> pa.RecordBatch:
         layout = self._context.layout
-        columns = {_id_name(name): plain(rows.pair.predictions.column(name)) for name in layout.ids}
-        if not columns:
-            columns = {"row": _array(pa.int64(), rows.pair.rows + 1)}
+        columns = identity(rows, self._context)
         labels = {"label": layout.labels[0]} if len(layout.labels) == 1 else {name: name for name in layout.labels}
         columns.update({name: plain(rows.pair.labels.column(column)) for name, column in labels.items()})
         columns.update(self._scored_columns(rows))
@@ -144,19 +140,9 @@ class PerSampleFile(RowFile):
         return {name: self._array(name, values, there) for name, values in whole.items()}
 
     def _array(self, name: str, values: npt.NDArray[Any], there: Bools) -> pa.Array:
-        array = _array(pa.int64() if values.dtype == np.int64 else pa.float64(), values, there)
+        array = arrow_array(pa.int64() if values.dtype == np.int64 else pa.float64(), values, there)
         like = self._columns[name]
         return _text_array(list(like.names)).take(array) if isinstance(like, Coded) else array
-
-    def _open(self, schema: pa.Schema) -> Any:
-        if self._parquet:
-            import pyarrow.parquet as pq
-
-            return pq.ParquetWriter(self._file.raw, schema)
-        import pyarrow.csv as pa_csv
-
-        options = pa_csv.WriteOptions(quoting_style="needed")
-        return pa_csv.CSVWriter(pa.PythonFile(self._file.raw, mode="w"), schema, write_options=options)
 
     def _finish(self) -> None:
         if self._writer is None:
@@ -177,7 +163,7 @@ def _kind(values: Any) -> type[np.int64 | np.float64]:
     return np.int64 if isinstance(values, Coded) or (values is not None and values.dtype.kind in "iub") else np.float64
 
 
-def _id_name(name: str) -> str:
+def id_name(name: str) -> str:
     """Return the name of an id column, told apart from those of the other columns."""
     return f"id_{name}" if name in _COLUMNS else name
 
@@ -221,7 +207,27 @@ class ErrorsFile(RowFile):
     _abandon = _finish
 
 
-def _array(type_: pa.DataType, values: Floats | Ints, valid: Bools | None = None) -> pa.Array:
+def open_table(raw: Any, schema: pa.Schema, *, parquet: bool) -> Any:
+    """Return a writer of batches to an open file, as Parquet or CSV."""
+    if parquet:
+        import pyarrow.parquet as pq
+
+        return pq.ParquetWriter(raw, schema)
+    import pyarrow.csv as pa_csv
+
+    return pa_csv.CSVWriter(
+        pa.PythonFile(raw, mode="w"), schema, write_options=pa_csv.WriteOptions(quoting_style="needed")
+    )
+
+
+def identity(rows: ScoredRows, context: Context) -> dict[str, pa.Array]:
+    """Return the columns that tell which row is which: the ids, else its number from 1."""
+    columns = {id_name(name): plain(rows.pair.predictions.column(name)) for name in context.layout.ids}
+    return columns or {"row": arrow_array(pa.int64(), rows.pair.rows + 1)}
+
+
+def arrow_array(type_: pa.DataType, values: Floats | Ints, valid: Bools | None = None) -> pa.Array:
+    """Return an Arrow array of these values, null where they are not valid."""
     bitmap = None
     if valid is not None and not valid.all():
         bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))

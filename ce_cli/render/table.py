@@ -354,6 +354,8 @@ def _classes(report: Report, width: int, bar: str) -> list[Text]:
         _numbers("mean prob", (_optional(row.mean_prob) for row in rows)),
         _numbers("recall", (_optional(row.recall, percent) for row in rows)),
     ]
+    if any(row.mean_gradient is not None for row in rows):
+        columns.append(_numbers("gradient", (_optional(row.mean_gradient) for row in rows)))
     if _needed(columns) > width or not any(row.share_of_loss for row in rows):
         columns = [column for column in columns if column.heading]  # all but the bars
     title = _line(_Span("classes", TITLE), _Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET))

@@ -107,6 +107,9 @@ class Task(Protocol):
         row: its position in the pair; position: the same in what was scored.
         """
 
+    def gradient_names(self) -> tuple[str, ...]:
+        """Return what the columns of `Scored.gradient` are called."""
+
     def sample_columns(self, scored: Any) -> dict[str, Floats | Ints | Coded]:
         """Return what a per-sample file says of every row beside its id, labels, loss and weight: `(n,)` each."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ce_cli.block import Objective
-from ce_cli.kernels import binary, pair, smoothing
+from ce_cli.kernels import binary, gradient, pair, smoothing
 from ce_cli.kernels.divergence import Divergence, divergence
 from ce_cli.kernels.select import choose
 from ce_cli.plan import Scale
@@ -65,6 +65,7 @@ class BinaryTask(ClassTask):
             parts=parts,
             counted={"clipped": clipped, "ties": None if judged is None else ~judged},
             objective=self._objective(label, outcome),
+            gradient=self._gradient(label, outcome, single=scores.shape[1] == 1),
             divergence=self._divergence(label, outcome, soft),
             soft=None if self._context.plan.soft else soft,
         )
@@ -76,6 +77,17 @@ class BinaryTask(ClassTask):
             return None
         flags: Bools = block.label * weights[1] + (1.0 - block.label) * weights[0] > 0
         return flags
+
+    def _gradient(self, label: Floats, outcome: BinaryOutcome, *, single: bool) -> Floats | None:
+        """Return the gradient with respect to the score of the positive class, and to that of the other where it has one."""
+        plan = self._context.plan
+        if not plan.gradients:
+            return None
+        negative, positive = smoothing.smoothed_binary(label, plan.smoothing, plan.smoothing_kind)
+        if plan.class_weights is not None:
+            negative, positive = negative * plan.class_weights[0], positive * plan.class_weights[1]
+        of_positive = gradient.of_positive(outcome.prob_negative, outcome.prob_positive, negative, positive)
+        return np.stack([of_positive] if single else [0.0 - of_positive, of_positive], axis=1)
 
     def _divergence(self, label: Floats, outcome: BinaryOutcome, soft: Ints) -> Divergence | None:
         """Return what soft labels are judged by: of all rows where each class has a label column, else of the soft ones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import ClassSums, LabelledRows
 from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import to_float
+from ce_cli.state.gradients import GradientSums
 from ce_cli.state.hits import Hits
 from ce_cli.tasks.base import Coded, Summary, mean_metrics
 
@@ -167,7 +168,16 @@ class ClassTask:
 
     def statistics(self) -> dict[str, Statistic]:
         """Return what is gathered beside the loss."""
-        return {"classes": ClassStatistics(self._context.plan), "divergence": DivergenceStatistics()}
+        plan = self._context.plan
+        parts: dict[str, Statistic] = {"classes": ClassStatistics(plan), "divergence": DivergenceStatistics()}
+        if plan.gradients:
+            parts["gradients"] = GradientSums(len(self.gradient_names()))
+        return parts
+
+    def gradient_names(self) -> tuple[str, ...]:
+        """Return what the columns of the gradient are called: the positive class alone where it has the only score."""
+        plan = self._context.plan
+        return plan.classes[1:] if plan.single_score else plan.classes
 
     def summarize(self, state: EvalState) -> Summary:
         """Return every figure."""
@@ -219,7 +229,13 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     metrics["ece"] = Metric(calibration.l1())
     metrics["ece_l2"] = Metric(calibration.l2())
     metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
-    return Summary(metrics, class_rows(plan.classes, totals, unit))
+    rows = class_rows(plan.classes, totals, unit)
+    if plan.gradients:
+        means = [to_float(mean) for mean in state.parts["gradients"].means()]
+        # With one score the gradient of the other class is the same with the other sign.
+        both = [-means[0] + 0.0, means[0]] if plan.single_score else means
+        rows = tuple(replace(row, mean_gradient=mean) for row, mean in zip(rows, both, strict=True))
+    return Summary(metrics, rows)
 
 
 def mean_loss(totals: list[ClassTotals], class_weights: tuple[float, ...] | None) -> float:
@@ -294,6 +310,7 @@ def in_pieces(score: Callable[[Block], ClassScored], block: Block, rows: int) ->
     counted = {name: _concatenated([piece.counted[name] for piece in pieces]) for name in pieces[0].counted}
     parts = _joined_parts(pieces, starts)
     joined["divergence"] = _joined_divergence(pieces)
+    joined["gradient"] = _joined(pieces, "gradient")
     return ClassScored(**joined, parts=parts, counted=counted, objective=_joined_objective(pieces))
 
 

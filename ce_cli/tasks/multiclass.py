@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ce_cli.block import Objective
-from ce_cli.kernels import multiclass, smoothing
+from ce_cli.kernels import gradient, multiclass, smoothing
 from ce_cli.kernels.divergence import divergence
 from ce_cli.plan import Scale
 from ce_cli.tasks.classification import ClassScored, ClassTask, Part, in_pieces
@@ -63,6 +63,7 @@ class MulticlassTask(ClassTask):
             parts=(Part(None, label, outcome.loss, outcome.prob_label, None),),
             counted={"clipped": clipped},
             objective=self._objective(scores, label, outcome.loss),
+            gradient=self._gradient(scores, outcome.probs, np.eye(self._context.plan.k)[label]),
         )
 
     def counted(self, block: Block) -> Bools | None:
@@ -101,8 +102,18 @@ class MulticlassTask(ClassTask):
             parts=(Part(rows, classes, losses[rows, classes], probs[rows, classes], label[rows, classes]),),
             counted={"clipped": clipped, "ties": tied},
             objective=self._objective_of_shares(label, losses),
+            gradient=self._gradient(scores, probs, label),
             divergence=divergence(label, probs, losses),
         )
+
+    def _gradient(self, scores: Floats, probs: Floats, label: Floats) -> Floats | None:
+        plan = self._context.plan
+        if not plan.gradients:
+            return None
+        shares = smoothing.smoothed_shares(label, plan.smoothing, plan.smoothing_kind) if plan.smoothing else label
+        if plan.class_weights is not None:
+            shares = shares * np.array(plan.class_weights)
+        return gradient.of_classes(probs, self._all_losses(scores), shares)
 
     def _objective_of_shares(self, label: Floats, losses: Floats) -> Objective | None:
         plan = self._context.plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,17 @@ def common(request: Request, layout: Layout, scale: Scale, **own: Any) -> EvalPl
         "missing": options.missing,
     }
     return EvalPlan(**{**fields, **own})
+
+
+def with_gradients(plan: EvalPlan) -> EvalPlan:
+    """Return a plan by which gradients are formed; raise bad_option where what was asked for has none."""
+    for flag, given, why in (
+        ("--eps", plan.eps is not None, "a clipped probability does not depend on the logit"),
+        ("--row-sum raw", plan.row_sum == "raw", "scores that do not sum to 1 are no softmax of logits"),
+    ):
+        if given:
+            raise fail("bad_option", f"--gradients cannot be formed with {flag}: {why}")
+    return replace(plan, gradients=True)
 
 
 def refuse(request: Request, task: str, **reasons: str) -> None:

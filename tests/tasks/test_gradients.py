@@ -1,0 +1,177 @@
+"""Gradients from a table to a file, checked by differentiating the mean loss numerically with many digits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import TYPE_CHECKING
+
+import mpmath
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ce_cli import CeError, evaluate
+from tests.cli.command import ce, lines, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+NAMES = ("ant", "bee", "cat")
+
+
+def read(path: Path) -> np.ndarray:
+    table = pq.read_table(path) if path.suffix == ".parquet" else None
+    if table is not None:
+        return np.array([table[name].to_pylist() for name in table.column_names if name.startswith("grad_")]).T
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    return np.array([[float(cell) for name, cell in row.items() if name.startswith("grad_")] for row in rows])
+
+
+def mean_loss(logits: Sequence[Sequence[mpmath.mpf]], shares, weights, epsilon, kind, factors) -> mpmath.mpf:
+    """Return Σ s c y' ℓ / Σ s c y' with many digits."""
+    above = below = mpmath.mpf(0)
+    for row, label, weight in zip(logits, shares, weights, strict=True):
+        total = mpmath.log(mpmath.fsum(mpmath.exp(value) for value in row))
+        k = len(row)
+        for value, share, factor in zip(row, label, factors, strict=True):
+            y = mpmath.mpf(float(share))
+            spread = (1 - epsilon) * y + (epsilon / k if kind == "uniform" else epsilon / (k - 1) * (1 - y))
+            part = mpmath.mpf(float(weight)) * factor * spread
+            below += part
+            above += part * (total - value)
+    return above / below
+
+
+def differentiated(logits, *rest) -> np.ndarray:
+    """Return the derivative of the mean loss by every logit, by central differences with 60 digits."""
+    with mpmath.workdps(60):
+        exact = [[mpmath.mpf(float(value)) for value in row] for row in logits]
+        step = mpmath.mpf(10) ** -20
+        result = np.zeros(logits.shape)
+        for i, j in np.ndindex(*logits.shape):
+            values = []
+            for sign in (1, -1):
+                moved = [list(row) for row in exact]
+                moved[i][j] += sign * step
+                values.append(mean_loss(moved, *rest))
+            result[i, j] = float((values[0] - values[1]) / (2 * step))
+        return result
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(("epsilon", "kind"), [(0.0, "uniform"), (0.125, "uniform"), (0.125, "others")])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [None, {"ant": 2.5, "bee": 0.5}])
+def test_against_numerical_differentiation(k, soft, epsilon, kind, weighted, classes, tmp_path: Path):
+    generator = np.random.default_rng(3)
+    n = 5
+    logits = generator.normal(0, 3, (n, k))
+    shares = generator.dirichlet(np.ones(k), n) if soft else np.eye(k)[generator.integers(0, k, n)]
+    weight = generator.uniform(0.2, 3, n) if weighted else np.ones(n)
+    columns = {f"logit_{name}": logits[:, at] for at, name in enumerate(NAMES[:k])}
+    if soft:
+        columns.update({f"label_{name}": shares[:, at] for at, name in enumerate(NAMES[:k])})
+    else:
+        columns["label"] = [NAMES[at] for at in shares.argmax(axis=1)]
+    target = tmp_path / "g.parquet"
+    report = evaluate(
+        pa.table({**columns, "weight": weight}),
+        gradients=target,
+        label_smoothing=epsilon,
+        label_smoothing_kind=kind,
+        class_weights=classes,
+        weight_col="weight" if weighted else None,
+        chunk_rows=2,
+    )
+    factors = [(classes or {}).get(name, 1.0) for name in NAMES[:k]]
+    expected = differentiated(logits, shares, weight, mpmath.mpf(epsilon), kind, factors)
+    got = read(target)
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-16)
+    told = [row.mean_gradient for row in report.per_class]
+    assert told == pytest.approx(expected.sum(axis=0).tolist(), rel=1e-10, abs=1e-15)
+
+
+def test_published_autograd_values(tmp_path: Path):
+    # torch.autograd of F.cross_entropy on two rows of the logits (1, 2, 3) with the labels 2 and 0: (softmax - y)/2.
+    table = pa.table({"logit_0": [1.0] * 2, "logit_1": [2.0] * 2, "logit_2": [3.0] * 2, "label": [2, 0]})
+    evaluate(table, gradients=tmp_path / "g.csv")
+    softmax = [0.09003057317038046, 0.24472847105479764, 0.6652409557748218]
+    expected = [[softmax[j] / 2 - (j == label) / 2 for j in range(3)] for label in (2, 0)]
+    np.testing.assert_allclose(read(tmp_path / "g.csv"), expected, rtol=1e-14)
+
+
+def test_one_score_has_one_column(tmp_path: Path):
+    logits, label = np.array([-800.0, -2.0, 0.5, 40.0]), np.array([0, 1, 1, 1])
+    report = evaluate(pa.table({"logit": logits, "label": label}), gradients=tmp_path / "g.csv")
+    with mpmath.workdps(400):
+        exact = [
+            float((1 / (1 + mpmath.exp(-mpmath.mpf(z))) - y) / 4) for z, y in zip(logits, label.tolist(), strict=True)
+        ]
+    np.testing.assert_allclose(read(tmp_path / "g.csv")[:, 0], exact, rtol=1e-14, atol=1e-320)
+    means = [row.mean_gradient for row in report.per_class]
+    assert means[1] == pytest.approx(sum(exact), rel=1e-14)
+    assert means[0] == -means[1]
+
+
+def test_the_mean_gradient_is_the_bias_of_the_probabilities(tmp_path: Path):
+    generator = np.random.default_rng(8)
+    probs = generator.dirichlet(np.ones(3), 200)
+    label = generator.integers(0, 3, 200)
+    columns = {f"prob_{name}": probs[:, at] for at, name in enumerate(NAMES)}
+    table = pa.table({"label": [NAMES[at] for at in label], **columns})
+    report = evaluate(table, gradients=tmp_path / "g.csv")
+    expected = probs.mean(axis=0) - np.bincount(label) / 200
+    assert [row.mean_gradient for row in report.per_class] == pytest.approx(expected.tolist(), rel=1e-11)
+
+
+def test_rows_that_are_left_out_are_empty_and_order_is_kept(tmp_path: Path):
+    write(
+        tmp_path,
+        p=lines("id,prob_a,prob_b", "1,.5,.5", "2,.9,.1", "3,.2,.8", "4,7,8"),
+        l=lines("id,label,weight", "3,a,1", "1,b,2", "2,a,0", "4,a,1"),
+    )
+    options = ("--weight-col", "weight", "--on-invalid", "drop", "--chunk-rows", "1")
+    done = ce("p.csv", "-l", "l.csv", *options, "--gradients", "-", cwd=tmp_path, expect=0)
+    assert done.out.splitlines() == [
+        '"id","grad_a","grad_b"',
+        '"1",0.3333333333333333,-0.3333333333333333',
+        '"2",0,0',
+        '"3",-0.26666666666666666,0.26666666666666666',
+        '"4",,',
+    ]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_any_chunking(jobs, chunk, tmp_path: Path):
+    generator = np.random.default_rng(2)
+    table = pa.table({"logit": generator.normal(0, 3, 100), "label": generator.integers(0, 2, 100)})
+    one = evaluate(table, gradients=tmp_path / "a.csv")
+    other = evaluate(table, gradients=tmp_path / "b.csv", jobs=jobs, chunk_rows=chunk)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert one.per_class == other.per_class
+
+
+def test_an_infinite_loss_has_a_gradient(tmp_path: Path):
+    report = evaluate(pa.table({"prob": [0.0, 0.5], "label": [1, 1]}), gradients=tmp_path / "g.csv")
+    assert report.cross_entropy.value == math.inf
+    assert read(tmp_path / "g.csv").tolist() == [[-0.5], [-0.25]]
+
+
+@pytest.mark.parametrize("options", [{"eps": "auto"}, {"row_sum": "raw"}])
+def test_what_has_no_gradient_is_refused(options, tmp_path: Path):
+    with pytest.raises(CeError, match="--gradients cannot be formed") as told:
+        evaluate(pa.table({"prob": [0.5], "label": [1]}), gradients=tmp_path / "g.csv", **options)
+    assert told.value.code == "bad_option"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_tables_cannot_share_standard_output(tmp_path: Path):
+    write(tmp_path, p="prob,label\n.5,1\n")
+    done = ce("p.csv", "--per-sample", "-", "--gradients", "-", cwd=tmp_path, expect=2)
+    assert done.codes == ["bad_option"]
