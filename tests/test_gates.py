@@ -53,6 +53,7 @@ ODD_NAMES = [
 
 def class_row(name="cat", **changes):
     row = ClassRow(name, n=4, weight=3.5, cross_entropy=0.5, share_of_loss=0.75, mean_prob=0.625, recall=0.25)
+    row = dataclasses.replace(row, mean_gradient=-0.125)
     return dataclasses.replace(row, **changes)
 
 
@@ -122,7 +123,9 @@ def test_parses_the_row_sum_error():
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-@pytest.mark.parametrize("field", ["n", "weight", "cross_entropy", "share_of_loss", "mean_prob", "recall"])
+@pytest.mark.parametrize(
+    "field", ["n", "weight", "cross_entropy", "share_of_loss", "mean_prob", "recall", "mean_gradient"]
+)
 def test_parses_every_class_field_for_any_name(name, field):
     gate = parse_gate(f"class[{name}].{field} >= -1e-3")
     assert gate == Gate(f"class[{name}].{field} >= -1e-3", ClassSubject(name, field), ">=", -0.001)
@@ -136,7 +139,15 @@ def test_parses_any_text_as_a_class_name(name, field, op):
 
 def test_the_names_are_those_of_the_report():
     assert set(METRIC_FIELDS) == {"value", "lower", "upper", "stderr"}
-    assert set(CLASS_FIELDS) == {"n", "weight", "cross_entropy", "share_of_loss", "mean_prob", "recall"}
+    assert set(CLASS_FIELDS) == {
+        "n",
+        "weight",
+        "cross_entropy",
+        "share_of_loss",
+        "mean_prob",
+        "recall",
+        "mean_gradient",
+    }
     hints = get_type_hints(ClassRow)
     assert {hints[field] for field in CLASS_FIELDS} <= {int, float, float | None}
 

@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from tests.cli.command import ROOT, ce, value
@@ -97,6 +98,19 @@ def test_pair(pair: Pair) -> None:
         np.mean(scores.argmax(axis=1) == truth) if pair.task != "binary" else np.mean((scores[:, 1] > 0.5) == truth)
     )
     assert value(report, "accuracy") == pytest.approx(float(accuracy), rel=1e-15)
+
+
+def test_soft_labels() -> None:
+    files = ("sample_data/soft_digits/predictions.csv", "--labels", "sample_data/soft_digits/labels.csv")
+    report = ce(*files, "--json", cwd=ROOT, expect=0).json
+    assert (report["task"], tuple(report["classes"])) == ("multiclass", DIGITS)
+    probs, shares = (
+        pd.read_csv(DATA / "soft_digits" / f"{name}.csv").to_numpy()[:, 1:] for name in ("predictions", "labels")
+    )
+    assert value(report) == pytest.approx(-(shares * np.log(probs)).sum(axis=1).mean(), rel=1e-12)
+    assert value(report, "label_entropy") == pytest.approx(entropy(shares, axis=1).mean(), rel=1e-12)
+    gap = value(report) - value(report, "label_entropy")
+    assert value(report, "kl_divergence") == pytest.approx(gap, abs=1e-6)  # probabilities are rounded to six digits
 
 
 def test_weights_count_only_when_asked_for() -> None:
