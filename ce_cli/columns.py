@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+import io
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +27,7 @@ PREFIXES = {"prob_": "probs", "p_": "probs", "proba_": "probs", "logit_": "logit
 LIST_NAMES = {"logprob": "logprobs", "logit": "logits", "prob": "probs"}
 # Prefixes of label columns that stand for one class each.
 LABEL_PREFIXES = ("label_", "target_")
+OUTCOME = "_outcome"  # behind the name of the score that it is the label of
 
 _SUM_TOLERANCE = 0.01  # of a sample row: only to tell which columns belong together, every row is verified later
 
@@ -141,6 +143,7 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -
 
     Raises CeError: unknown_column, ambiguous_columns, bad_option.
     """
+    options = _with_outcomes(predictions, labels, options)
     label_table = predictions if labels is None else labels
     label_side: Side = "predictions" if labels is None else "labels"
     weight_side, weight = _weight(predictions, labels, options)
@@ -159,6 +162,19 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -
     else:
         alignment = _alignment(options, ids)
     return Layout(scores, targets, label_side, weight, weight_side, ids, alignment, label_ids)
+
+
+def _with_outcomes(predictions: TableInfo, labels: TableInfo | None, options: Options) -> Options:
+    """Name labels and scores where a file tells which belongs to which: NAME_outcome is the label of NAME."""
+    if labels is not None or options.label_col is not None or any(predictions.find(name) for name in LABEL_NAMES):
+        return options
+    numeric = {name for name, column in predictions.columns.items() if column.kind == "number"}
+    scores = [name for name in predictions.columns if {name, name + OUTCOME} <= numeric]
+    if not scores or (options.pred_cols and set(options.pred_cols) != set(scores)):
+        return options
+    outcomes = io.StringIO()
+    csv.writer(outcomes, lineterminator="").writerow([name + OUTCOME for name in options.pred_cols or scores])
+    return replace(options, label_col=outcomes.getvalue(), pred_cols=options.pred_cols or tuple(scores))
 
 
 def _class_cells(table: TableInfo, targets: tuple[str, ...]) -> list[str]:

@@ -41,6 +41,20 @@ def test_published_value(name: str, tmp_path: Path) -> None:
     assert report["task"] == "binary"
 
 
+@pytest.mark.parametrize(
+    ("file", "task", "expected"),
+    [
+        ("nfl/nfl_games.csv", "binary", 0.631970604687477),
+        ("nhl/nhl_games.csv", "binary", 0.6547679630659797),
+        ("worldcup_women/world_cup_matches_women.csv", "multiclass", 0.6783981383804939),
+    ],
+)
+def test_outcome_columns_need_no_option(file: str, task: str, expected: float, tmp_path: Path) -> None:
+    report = ce(DATA / file, "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx(expected, rel=1e-13)
+    assert report["task"] == task
+
+
 @pytest.mark.parametrize("name", [*FLARES, *INFINITE])
 def test_forecaster(name: str, tmp_path: Path) -> None:
     report = ce(DATA / "flares" / "C1_flares.csv", "--pred-cols", name, "--json", cwd=tmp_path, expect=0).json
