@@ -15,18 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, d2_log_loss_score, log_loss
 
+from ce_cli.block import Objective
 from ce_cli.checks import Fault, Faults
+from ce_cli.kernels.divergence import Divergence
 from ce_cli.plan import EvalPlan, Scale
 from ce_cli.state.calibration import CalibrationBins
-from ce_cli.state.classes import ClassSums, LabelledRows
+from ce_cli.state.classes import ClassSums, ClassTotals, LabelledRows
 from ce_cli.state.evaluation import EvalState
 from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import to_float
+from ce_cli.state.gradients import GradientSums
 from ce_cli.state.histogram import LossHistogram
 from ce_cli.state.moments import Moments
 from ce_cli.state.tally import Tally
 from ce_cli.state.worst import WorstRows
-from ce_cli.tasks.classification import ClassScored, ClassStatistics, Part
+from ce_cli.tasks.classification import ClassScored, ClassStatistics, DivergenceStatistics, Part
 from tests.state import weighted_mean
 
 K = 3
@@ -196,6 +199,37 @@ class FaultsLaw:
         return sorted(map(repr, state.problems())), state.invalid, ends
 
 
+class DivergenceLaw:
+    make = DivergenceStatistics
+
+    @staticmethod
+    def add(state, rows, *, weighted):
+        soft = np.flatnonzero(rows["flag"])
+        own, kl, js = rows["share"], np.where(np.isfinite(rows["loss"]), rows["loss"], math.inf), rows["prob"]
+        scored = replace(scored_of(rows), divergence=Divergence(own[soft], kl[soft], js[soft]), soft=soft)
+        state.add(scored, rows["weight"] if weighted else None, rows["row"])
+
+    @staticmethod
+    def result(state):
+        totals = [ClassTotals(1, Fraction(2), Fraction(1, 3), Fraction(0), Fraction(0), Fraction(0), 0)]
+        return state.seen, state.means(totals, 1.0, everywhere=True), state.means(totals, 1.0, everywhere=False)
+
+
+class GradientsLaw:
+    make = staticmethod(lambda: GradientSums(2))
+
+    @staticmethod
+    def add(state, rows, *, weighted):
+        gradient = np.stack([rows["prob"] - rows["outcome"], rows["share"]], axis=1)
+        objective = Objective(rows["loss"], rows["share"]) if weighted else None
+        scored = replace(scored_of(rows), gradient=gradient, objective=objective)
+        state.add(scored, rows["weight"] if weighted else None, rows["row"])
+
+    @staticmethod
+    def result(state):
+        return state.weight(), state.weight() and state.means()
+
+
 class EvaluationLaw:
     make = staticmethod(lambda: empty())
 
@@ -249,6 +283,8 @@ LAWS = [
     WorstLaw,
     TallyLaw,
     FaultsLaw,
+    DivergenceLaw,
+    GradientsLaw,
     EvaluationLaw,
 ]
 every_state = pytest.mark.parametrize("law", LAWS, ids=[law.__name__.removesuffix("Law") for law in LAWS])
