@@ -87,11 +87,12 @@ class Objective:
 class Scored:
     """What the rows of a block give in any task; every array `(n,)`, losses in nats. Tasks add what they need.
 
-    counted: rows to be counted, by the name of the tally. infinite: `(n,) int64`, how many infinite losses the mean of a
-    row leaves out, where a row has several; None where the loss itself says so.
+    counted: rows to be counted, by the name of the tally. infinite, finite: where a row has several losses, how many of
+    them are infinite, `(n,) int64`, and the objective over the others; None where the loss of a row is a single one.
     """
 
     loss: Floats
     counted: Mapping[str, Bools | None] = field(default_factory=dict)
     objective: Objective | None = None
     infinite: Ints | None = None
+    finite: Objective | None = None

@@ -32,6 +32,10 @@ class ClassRow:
     `n` rows, `weight` their weight, `cross_entropy` their weighted mean loss (in the report's unit), `share_of_loss` of the
     total (0 to 1), `mean_prob` the weighted mean probability that they were given for this class, `recall` the weighted
     share that was predicted as this class. None where there is no such row, or, for a share, where the total is 0 or inf.
+
+    Of a multilabel task, the rows are the known cells of a label, and `recall` is over those with the label. `prevalence` is
+    its weighted frequency among them, `skill` what the predictions save of the entropy of that (None where it is 0), and
+    `ece` the label's own calibration error; None in other tasks.
     """
 
     name: str
@@ -41,6 +45,9 @@ class ClassRow:
     share_of_loss: float | None
     mean_prob: float | None
     recall: float | None
+    prevalence: float | None = None
+    skill: float | None = None
+    ece: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,9 @@ COUNTS: tuple[str, ...] = (
     "renormalized",
     "invalid",
 )
+
+# Counts of single tasks, absent elsewhere: the known cells of multilabel rows.
+TASK_COUNTS: tuple[str, ...] = ("cells",)
 
 
 @dataclass(frozen=True, repr=False)

@@ -53,18 +53,19 @@ _NAMES_OF_SCORES = {
 }
 
 
-def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, Notes]:
+def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool = True) -> tuple[Floats, Notes]:
     """Return the scores of a pair, `(n, k)`: probabilities in [0, 1], or logits, or log-probabilities up to 0.
 
-    Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities.
+    Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities. sums: whether the
+    scores of a row are of classes that exclude each other.
     """
     scores, raw = _read(context, pair, checks)
     if context.plan.scale is Scale.LOGITS:
-        _check_logits(context, scores, checks)
+        _check_logits(context, scores, checks, sums=sums)
         return scores, Notes()
     if context.plan.scale is Scale.LOGPROBS:
-        return _check_logprobs(context, scores, checks)
-    return _check_probabilities(context, scores, raw, checks)
+        return _check_logprobs(context, scores, checks, sums=sums)
+    return _check_probabilities(context, scores, raw, checks, sums=sums)
 
 
 def _read(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
@@ -162,7 +163,7 @@ def _fail_scores(
 
 
 def _check_probabilities(
-    context: Context, scores: Floats, raw: npt.NDArray[np.floating], checks: RowChecks
+    context: Context, scores: Floats, raw: npt.NDArray[np.floating], checks: RowChecks, *, sums: bool
 ) -> tuple[Floats, Notes]:
     percent = context.plan.scale is Scale.PERCENT
     whole = 100.0 if percent else 1.0
@@ -188,7 +189,7 @@ def _check_probabilities(
         above = any_in_row(over)
         scores = np.where(over, whole, usable)
     values = scores / whole if percent else scores
-    if values.shape[1] == 1:
+    if values.shape[1] == 1 or not sums:
         return values, Notes({"above_one": above})
     return _check_sums(context, values, raw, above, checks)
 
@@ -251,7 +252,7 @@ def _rounding_tolerance(raw: npt.NDArray[np.floating], percent: bool) -> Floats:
     return tolerance
 
 
-def _check_logits(context: Context, scores: Floats, checks: RowChecks) -> None:
+def _check_logits(context: Context, scores: Floats, checks: RowChecks, *, sums: bool) -> None:
     if scores.size and np.isfinite(scores.max()) and np.isfinite(scores.min()):
         return
     _fail_scores(
@@ -262,13 +263,13 @@ def _check_logits(context: Context, scores: Floats, checks: RowChecks) -> None:
         lambda _: "+inf is not a logit",
         "fix the model's output",
     )
-    if scores.shape[1] > 1:
+    if scores.shape[1] > 1 and sums:
         _fail_rows(
             context, checks, "undefined_row", ~any_in_row(~np.isneginf(scores)), lambda _: "every logit is -inf", None
         )
 
 
-def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tuple[Floats, Notes]:
+def _check_logprobs(context: Context, scores: Floats, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
     tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
     if scores.size and not scores.max() <= 0:
@@ -295,7 +296,7 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tupl
             "leave these rows out, or export the log-probabilities in full",
             shown=scores,
         )
-    if scores.shape[1] == 1:
+    if scores.shape[1] == 1 or not sums:
         return scores, Notes({"above_one": above})
     return _check_log_sums(context, scores, above, checks, tolerance)
 
