@@ -103,7 +103,9 @@ class CalibrationBins:
     def _filled(self) -> list[tuple[Fraction, Fraction, Fraction, Fraction]]:
         """Return what `_filled` does of all groups together."""
         size = self._bins + 1
-        return _filled(_Columns(*([sum(column[at::size], Fraction(0)) for at in range(size)] for column in self._columns())))
+        return _filled(
+            _Columns(*([sum(column[at::size], Fraction(0)) for at in range(size)] for column in self._columns()))
+        )
 
     def _columns(self) -> _Columns:
         """Return the sums of every cell."""
@@ -152,7 +154,9 @@ def _filled(columns: _Columns) -> list[tuple[Fraction, Fraction, Fraction, Fract
     """Return (W_b/W, ȳ_b - p̄_b, ȳ_b, n_b) of every bin with rows."""
     bins = list(zip(*map(_first_joined, columns), strict=True))
     total = sum((weight for weight, _, _, _ in bins), Fraction(0))
-    return [(w / total, (y - p) / w, y / w, w**2 / squares if squares else Fraction(0)) for w, squares, p, y in bins if w]
+    return [
+        (w / total, (y - p) / w, y / w, w**2 / squares if squares else Fraction(0)) for w, squares, p, y in bins if w
+    ]
 
 
 def _first_joined(cells: list[Fraction]) -> list[Fraction]:

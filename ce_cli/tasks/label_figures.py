@@ -96,7 +96,9 @@ class LabelSums:
             return Metric(math.inf)
         error = self._moments.standard_error()
         value = to_float(mean)
-        return Metric(value / plan.unit_size) if error is None else with_interval(plan, value, error, self._moments.n - 1)
+        return (
+            Metric(value / plan.unit_size) if error is None else with_interval(plan, value, error, self._moments.n - 1)
+        )
 
 
 class _Cells(NamedTuple):

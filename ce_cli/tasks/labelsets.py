@@ -97,7 +97,7 @@ def check_cells(context: Context, pair: Pair, checks: RowChecks) -> Cells:
     return Cells(
         np.stack([cells.values for cells in encoded], axis=1),
         None if unknown is None else ~unknown,
-        None if unknown is None else unknown.all(axis=1),
+        None if unknown is None else np.logical_and.reduce(unknown, axis=1),
         any(cells.soft for cells in encoded),
     )
 

@@ -14,6 +14,7 @@ from ce_cli.kernels.cells import row_losses
 from ce_cli.kernels.divergence import Divergence, divergence
 from ce_cli.kernels.select import choose
 from ce_cli.plan import Scale
+from ce_cli.readers.arrays import any_in_row
 from ce_cli.tasks.base import Checked, check_ids, check_structure, check_weights
 from ce_cli.tasks.label_figures import CellDivergence, LabelStatistics, LabelSums, summarize
 from ce_cli.tasks.labelsets import check_cells
@@ -84,7 +85,7 @@ class MultilabelTask:
             return None
         known = block.extra.get("known")
         heavy = np.array(weights) > 0
-        return np.full(len(block.label), True) if known is None else (known & heavy).any(axis=1)
+        return None if known is None else any_in_row(known & heavy)
 
     def score(self, block: Block) -> CellScored:
         """Return the losses of a block."""
@@ -203,8 +204,7 @@ def _beside(pair: Iterable[Floats], at: Any) -> Floats:
 
 def _in_row(flags: Bools, known: Bools | None) -> Bools:
     """Return which rows have a known cell of these."""
-    rows: Bools = (flags if known is None else flags & known).any(axis=1)
-    return rows
+    return any_in_row(flags if known is None else flags & known)
 
 
 def _with_share(name: str, share: float) -> str:
