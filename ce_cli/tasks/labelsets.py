@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ce_cli.columns import LABEL_PREFIXES, Kind, Layout, Scores, decide, listed,
 from ce_cli.errors import fail
 from ce_cli.labels import LabelCodec, TruthLookup, without_zeros
 from ce_cli.plan import Scale
-from ce_cli.readers.arrays import cell_text, plain, view
+from ce_cli.readers.arrays import cell_text, stacked
 from ce_cli.tasks.base import Context
 from ce_cli.tasks.classes import class_weights, resolve, with_list_size
 from ce_cli.tasks.planning import common, refuse
@@ -21,6 +21,7 @@ from ce_cli.tasks.planning import common, refuse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
     import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats
@@ -77,11 +78,11 @@ def prepare(request: Request) -> Context:
 
 def check_cells(context: Context, pair: Pair, checks: RowChecks) -> Cells:
     """Return the label cells of a pair; fail rows with one that is no label."""
-    columns = [pair.labels.column(name) for name in context.layout.labels]
     if not context.plan.ignored:
-        plain_cells = _plain_cells(columns)
-        if plain_cells is not None:
-            return plain_cells
+        numeric = _numeric_cells(pair.labels, context.layout.labels)
+        if numeric is not None:
+            return numeric
+    columns = [pair.labels.column(name) for name in context.layout.labels]
     encoded = [context.codec.encode(column) for column in columns]
     for name, column, cells in zip(context.layout.labels, columns, encoded, strict=True):
         checks.fail(
@@ -135,19 +136,17 @@ def _sample(request: Request, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _plain_cells(columns: Sequence[pa.Array]) -> Cells | None:
+def _numeric_cells(labels: pa.RecordBatch, names: Sequence[str]) -> Cells | None:
     """Return cells that are numbers from 0 to 1, none empty; None where some column is anything else."""
-    arrays = [plain(column) for column in columns]
-    if any(array.null_count for array in arrays):
+    raw = stacked(labels, names)
+    if raw is None or not (raw.min() >= 0 and raw.max() <= 1):
         return None
-    raw = [view(array) for array in arrays]
-    if any(values is None for values in raw):
-        return None
-    cells = np.stack(raw, axis=1).astype(np.float64)  # type: ignore[arg-type]
-    if cells.size and not (cells.min() >= 0 and cells.max() <= 1):
-        return None
-    whole = all(values is not None and values.dtype.kind in "iu" for values in raw)
-    return Cells(cells + 0.0, None, None, not whole and bool((cells != np.rint(cells)).any()))
+    cells = raw + 0.0
+    return Cells(cells.astype(np.float64, copy=False), None, None, _between(raw))
+
+
+def _between(cells: npt.NDArray[Any]) -> bool:
+    return cells.dtype.kind == "f" and bool((cells != np.rint(cells)).any())
 
 
 def _unknown(encoded: Sequence[Encoded]) -> Bools | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Coded, Context, Summary
 
 _BLOCK_CELLS = 1 << 17  # in the cache, and few however many labels there are
+_LEAST_ROWS = 256  # each column of each block costs a few microseconds
 _SHOWN = 3  # labels of one row
 
 
@@ -62,7 +63,7 @@ class MultilabelTask:
 
     def block_rows(self, pair: Pair) -> int:  # noqa: ARG002 - every row has K cells
         """Return how many rows make a block of bounded size."""
-        return max(1, _BLOCK_CELLS // self._context.plan.k)
+        return max(_LEAST_ROWS, _BLOCK_CELLS // self._context.plan.k)
 
     def check(self, pair: Pair, faults: Faults, *, keep: bool) -> Checked:
         """Return the rows of a pair that pass every check and have a label that is known."""
