@@ -230,13 +230,13 @@ def _label(table: TableInfo, options: Options, weight: str | None, predictions: 
         whole = table.find(options.label_col)
         names = (options.label_col,) if whole is not None else tuple(next(csv.reader([options.label_col]), []))
         return tuple(table.require(name, "--label-col") for name in names or (options.label_col,))
-    if options.task == "multilabel" and (several := _label_family(table, predictions, options)):
+    if options.task == "multilabel" and (several := _label_family(table, predictions, any_kind=True)):
         return several
     for name in LABEL_NAMES:
         found = table.find(name)
         if found is not None and found != weight:
             return (found,)
-    several = _label_family(table, predictions, options)
+    several = _label_family(table, predictions)
     if several:
         return several
     rest = [name for name in table.columns if not is_id(name) and not is_index(name) and not is_weight(name)]
@@ -260,36 +260,31 @@ def _label(table: TableInfo, options: Options, weight: str | None, predictions: 
     )
 
 
-def _label_family(table: TableInfo, predictions: TableInfo | None, options: Options) -> tuple[str, ...]:
-    """Return label columns that belong together by their prefix, or because they bear the names of the score columns."""
-    numeric = [name for name in table.columns if _holds_shares(table, name, options) and not is_id(name)]
+def _label_family(table: TableInfo, predictions: TableInfo | None, *, any_kind: bool = False) -> tuple[str, ...]:
+    """Return label columns that belong together by their prefix, or because they bear the names of the score columns.
+
+    any_kind: whether cells may be words as well, such as yes, no and unknown; what is no label is told later.
+    """
+    kinds = ("number", "text") if any_kind else ("number",)
+    own = [name for name, column in table.columns.items() if column.kind in kinds and not is_id(name)]
     for prefix in LABEL_PREFIXES:
-        family = [name for name in numeric if name.lower().startswith(prefix)]
+        family = [name for name in own if name.lower().startswith(prefix)]
         if len(family) > 1:
             return tuple(family)
     if predictions is None:
         return ()
-    scores = {name for name, column in predictions.columns.items() if column.kind == "number" and not is_id(name)}
+    scores = {name for name, column in predictions.columns.items() if column.kind in kinds and not is_id(name)}
     known = {name.lower() for name in scores} | {without_prefix(name, PREFIXES).lower() for name in scores}
-    family = [name for name in numeric if name.lower() in known and not is_index(name) and not is_weight(name)]
+    words = {name.lower() for name in scores if predictions.columns[name].kind != "number"}
+    family = [
+        name
+        for name in own
+        if name.lower() in known
+        and (table.columns[name].kind == "number" or name.lower() not in words)  # text in both files is a description
+        and not is_index(name)
+        and not is_weight(name)
+    ]
     return tuple(family) if len(family) > 1 else ()
-
-
-def _holds_shares(table: TableInfo, name: str, options: Options) -> bool:
-    """Tell whether a column holds numbers or, where each label has a column, words that say yes, no or unknown."""
-    column = table.columns[name]
-    if options.task != "multilabel" or column.kind != "text":
-        return column.kind == "number"
-    known = {"true", "false", *options.ignore_label}
-    return all(cell is None or cell in known or cell.lower() in known or _is_number(cell) for cell in column.cells)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def without_prefix(name: str, prefixes: Iterable[str]) -> str:
@@ -391,9 +386,9 @@ def _scores(
 
 
 def _named_alike(table: TableInfo, free: list[str], names: Sequence[str]) -> tuple[str, ...]:
-    """Return the numeric columns that bear the names of the labels, where each label has one."""
+    """Return the columns that bear the names of the labels, where each label has one."""
     wanted = {name.lower() for name in names}
-    found = tuple(name for name in free if name.lower() in wanted and table.columns[name].kind == "number")
+    found = tuple(name for name in free if name.lower() in wanted and table.columns[name].kind in ("number", "text"))
     return found if len(found) == len(names) > 1 else ()
 
 
