@@ -210,8 +210,8 @@ def _header(report: Report, width: int) -> list[Text]:
         ("alignment", _alignment(report)),
         ("weight", "" if columns.weight is None else f"column {_name(columns.weight)}"),
         ("rows", _rows(report)),
-        ("cells", f"{report.counts['cells']:,} are known" if "cells" in report.counts else ""),
-        ("of these", _counted(report.counts, ("infinite", "clipped", "above_one", "renormalized"))),
+        ("of these", _counted(report.counts, (*_of_rows(report), "clipped", "above_one", "renormalized"))),
+        ("cells", _cells(report.counts)),
         ("unused", _counted(report.counts, ("unmatched_labels",))),
     ]
     return _entries([(name, text, "") for name, text in entries if text], width)
@@ -246,6 +246,18 @@ def _rows(report: Report) -> str:
         _counted(counts, ("ignored", "zero_weight", "unscored")),
     ]
     return f"{counts['scored']:,} of {counts['rows']:,} scored; {', '.join(filter(None, reasons))}"
+
+
+def _of_rows(report: Report) -> tuple[str, ...]:
+    """Return what is counted by rows, unless cells are."""
+    return () if "cells" in report.counts else ("infinite",)
+
+
+def _cells(counts: Mapping[str, int]) -> str:
+    """Return how many labels of the scored rows are known, where a row has several."""
+    if "cells" not in counts:
+        return ""
+    return ", ".join(filter(None, (f"{counts['cells']:,} known", _counted(counts, ("infinite",)))))
 
 
 def _counted(counts: Mapping[str, int], names: Iterable[str]) -> str:
@@ -460,6 +472,8 @@ def _issue(issue: Issue, width: int) -> list[Text]:
 def _first_rows(issue: Issue) -> str:
     rows = ", ".join(map(str, issue.first_rows))
     if issue.count > len(issue.first_rows):
+        if issue.message.partition(" ")[2].startswith("cell"):  # several of them may be of one row
+            return f"the first of {issue.count:,} cells are in rows {rows}"
         return f"the first of {issue.count:,} rows: {rows}"
     return f"row {rows}" if len(issue.first_rows) == 1 else f"rows {rows}"
 

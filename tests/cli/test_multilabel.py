@@ -149,7 +149,7 @@ def test_the_table_speaks_of_labels_and_cells(folder: Path) -> None:
     command = ("p.csv", "--labels", "y.csv", *TASK, "--ignore-label", "?")
     done = ce(*command, cwd=folder, expect=0)
     assert "multilabel, 3 labels: cat, dog, fox" in done.out
-    assert "cells        7 are known" in done.out
+    assert "cells        7 known" in done.out
     heading = next(line for line in done.out.splitlines() if "prevalence" in line)
     assert heading.split() == ["label", "cells", "prevalence", "loss", "share", "skill", "ece", "recall"]
     assert max(map(len, done.out.splitlines())) <= 80
