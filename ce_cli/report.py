@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -215,13 +215,16 @@ class Report:
         return json.dumps(self.to_dict(), allow_nan=False, indent=indent)
 
     def to_frame(self, what: Literal["classes", "worst"] = "classes") -> pd.DataFrame:
-        """Return the classes or the worst rows as a pandas frame, one row each."""
+        """Return the classes or the worst rows as a pandas frame, one row each; what no class has is no column."""
         import pandas as pd
 
         if what not in ("classes", "worst"):
             raise ValueError(f"expected 'classes' or 'worst', but got {what!r}")
         if what == "classes":
-            return pd.DataFrame([_fields(row) for row in self.per_class], columns=list(ClassRow.__dataclass_fields__))
+            optional = [field.name for field in fields(ClassRow) if field.default is None]
+            absent = [name for name in optional if all(getattr(row, name) is None for row in self.per_class)]
+            frame = pd.DataFrame([_fields(row) for row in self.per_class], columns=list(ClassRow.__dataclass_fields__))
+            return frame.drop(columns=absent)
         return pd.DataFrame([_fields(row) for row in self.worst], columns=list(WorstRow.__dataclass_fields__))
 
 
