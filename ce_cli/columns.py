@@ -272,7 +272,10 @@ def _label_family(table: TableInfo, predictions: TableInfo | None, *, any_kind: 
         if len(family) > 1:
             return tuple(family)
     if predictions is None:
-        return ()
+        prefixed = {name.lower() for name in table.columns if without_prefix(name, PREFIXES) != name}
+        known = {without_prefix(name, PREFIXES) for name in prefixed} - prefixed if any_kind else set()
+        family = [name for name in own if name.lower() in known]
+        return tuple(family) if len(family) > 1 else ()
     scores = {name for name, column in predictions.columns.items() if column.kind in kinds and not is_id(name)}
     known = {name.lower() for name in scores} | {without_prefix(name, PREFIXES).lower() for name in scores}
     words = {name.lower() for name in scores if predictions.columns[name].kind != "number"}

@@ -179,3 +179,32 @@ def test_labels_that_are_called_as_other_columns_are_told_apart(tmp_path: Path) 
     assert list(rows[0]) == ["id", "label_loss", "label_row", "loss_sum", "cells", "loss", "weight"]
     assert rows[0]["label_loss"] == "1"
     assert float(rows[0]["loss_sum"]) == pytest.approx(-math.log(0.5) - math.log(0.75), rel=1e-14)
+
+
+def test_labels_beside_scores_with_a_prefix(tmp_path: Path) -> None:
+    write(tmp_path, p=lines("id,cat,dog,prob_cat,prob_dog,age", (1, 1, -1, 0.9, 0.5, 30), (2, 0, 1, 0.2, 0.8, 40)))
+    report = ce("p.csv", *TASK, "--ignore-label", "-1", "--json", cwd=tmp_path, expect=0).json
+    assert report["columns"]["labels"] == ["cat", "dog"]
+    assert value(report) == pytest.approx(-sum(map(math.log, (0.9, 0.8, 0.8))) / 3, rel=1e-14)
+
+
+def test_a_word_far_below_the_first_rows(tmp_path: Path) -> None:
+    rows = [(0.25, 0.5, 0, "true" if row == 90_000 else 1) for row in range(100_000)]
+    write(tmp_path, p=lines("prob_a,prob_b,label_a,label_b", *rows))
+    report = ce("p.csv", *TASK, "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx(-math.log(0.75 * 0.5) / 2, rel=1e-14)
+    assert [row["prevalence"] for row in report["per_class"]] == [0, 1]
+    assert "skill" not in report["metrics"]
+    single = next(issue for issue in report["issues"] if issue["code"] == "single_class")
+    assert single["message"].startswith("no label varies")
+
+
+def test_percentages_and_log_probabilities_of_another_base(tmp_path: Path) -> None:
+    write(tmp_path, p=lines("a,b,label_a,label_b", (75, 100, 1, 1)), q=lines("logprob_a,logprob_b", (-1, -2)))
+    write(tmp_path, y=lines("label_b,label_a", (0, 1)))
+    report = ce("p.csv", *TASK, "--input", "percent", "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx(-math.log(0.75) / 2, rel=1e-15)
+    options = ("--align", "position", "--input-base", "2", "--base", "2")
+    report = ce("q.csv", "-l", "y.csv", *TASK, *options, "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx((1 - math.log2(0.75)) / 2, rel=1e-15)
+    assert value(report, "cross_entropy_label_sum") == pytest.approx(1 - math.log2(0.75), rel=1e-15)

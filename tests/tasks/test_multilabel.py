@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -18,9 +20,31 @@ from scipy.stats import t as student
 from sklearn.metrics import brier_score_loss, d2_log_loss_score, log_loss
 
 from ce_cli import evaluate
+from ce_cli.block import Block
+from ce_cli.plan import EvalPlan, Scale
+from ce_cli.state.evaluation import EvalState
+from ce_cli.tasks.base import Context
+from ce_cli.tasks.multilabel import MultilabelTask
 
 NAMES = ("cat", "dog", "fox", "owl")
 INF = math.inf
+PLAN = EvalPlan(
+    task="multilabel",
+    scale=Scale.PROBS,
+    input_base="e",
+    classes=NAMES,
+    single_score=False,
+    score_dtype="float64",
+    eps=None,
+    row_sum="strict",
+    alignment="file",
+    weighted=False,
+    base="e",
+    confidence=0.95,
+    ece_bins=15,
+    top=4,
+    on_invalid="error",
+)
 
 
 def data(n: int = 300, *, soft: bool = False, unknown: float = 0.0, seed: int = 3) -> dict[str, np.ndarray]:
@@ -330,3 +354,29 @@ def test_labels_in_another_order_of_rows_and_columns():
     }
     report = evaluate(scores, pa.table({"id": ids[turned], **cells}), task="multilabel")
     assert report.cross_entropy.value == run(rows).cross_entropy.value
+
+
+def test_the_frame_has_what_labels_have():
+    columns = run(data(30)).to_frame().columns
+    assert list(columns[-3:]) == ["prevalence", "skill", "ece"]
+
+
+def test_statistics_survive_a_pickle_and_a_merge():
+    rows = data(80, soft=True, unknown=0.2)
+    rows["prob"][3, 1] = 0.0
+    cells = np.isnan(rows["label"])
+    known = ~cells
+    block = Block(None, np.where(cells, 0.0, rows["label"]), rows["prob"], None, soft=True, extra={"known": known})
+    task = MultilabelTask(Context(replace(PLAN, soft=True), None, None, "p", "y"))  # type: ignore[arg-type]
+
+    def figures(pieces):
+        state = EvalState(task._context.plan, task.statistics())
+        for piece in pieces:
+            other = EvalState(task._context.plan, task.statistics())
+            there = piece[known[piece].any(axis=1)]
+            other.update(task.score(block.take(there)), None, there, lambda chosen: [()] * len(chosen))
+            state.merge(pickle.loads(pickle.dumps(other)))
+        return task.summarize(state)
+
+    order = np.random.default_rng(0).permutation(80)
+    assert figures([np.arange(80)]) == figures([order[:7], order[7:8], order[8:], order[:0]])
