@@ -87,9 +87,10 @@ class Objective:
 class Scored:
     """What the rows of a block give in any task; every array `(n,)`, losses in nats. Tasks add what they need.
 
-    counted: rows to be counted, by the name of the tally. infinite: `(n,) int64`, how many infinite losses the mean of a
-    row leaves out, where a row has several; None where the loss itself says so. gradient: `(n, m) float64`, of the row's loss
-    with respect to its logits, times what the row weighs beside its own weight; None where nobody wants it.
+    counted: rows to be counted, by the name of the tally. infinite, finite: where a row has several losses, how many of
+    them are infinite, `(n,) int64`, and the objective over the others; None where the loss of a row is a single one.
+    gradient: `(n, m) float64`, of the row's loss with respect to its logits, times what the row weighs beside its own weight;
+    None where nobody wants it.
     """
 
     loss: Floats
@@ -97,3 +98,4 @@ class Scored:
     objective: Objective | None = None
     infinite: Ints | None = None
     gradient: Floats | None = None
+    finite: Objective | None = None

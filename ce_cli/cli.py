@@ -133,7 +133,13 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     help="Options from a TOML file instead of ce-eval.toml or pyproject.toml.",
 )
 @_input("-l", "--labels", metavar="FILE", help="File with the labels; without it they are a column of PREDICTIONS.")
-@_input("-t", "--task", type=click.Choice(["auto", "binary", "multiclass"]), default="auto", help="What is predicted.")
+@_input(
+    "-t",
+    "--task",
+    type=click.Choice(["auto", "binary", "multiclass", "multilabel"]),
+    default="auto",
+    help="What is predicted.",
+)
 @_input(
     "-i",
     "--input",

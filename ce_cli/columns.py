@@ -191,18 +191,20 @@ def _in_class_order(targets: tuple[str, ...], scores: Scores, options: Options, 
     by_name = {}
     for target in targets:
         by_name[without_prefix(target, LABEL_PREFIXES).lower()] = by_name[target.lower()] = target
+    names, columns = scores.names, scores.columns
+    if scores.list_size is not None and not names:
+        names = columns = options.classes or tuple(map(str, range(scores.list_size)))
     ordered = [
-        by_name.get(name.lower()) or by_name.get(column.lower())
-        for name, column in zip(scores.names, scores.columns if scores.list_size is None else scores.names, strict=True)
+        by_name.get(name.lower()) or by_name.get(column.lower()) for name, column in zip(names, columns, strict=True)
     ]
     found = [target for target in ordered if target is not None]
-    if len(found) < len(scores.names) or len({*found}) < len(targets):
+    if len(found) < len(names) or len({*found}) < len(targets):
         odd = sorted({*targets} - {*found}) or sorted(
-            name for name, target in zip(scores.names, ordered, strict=True) if target is None
+            name for name, target in zip(names, ordered, strict=True) if target is None
         )
         raise fail(
             "ambiguous_columns",
-            f"the label columns {listed(targets)} do not match the classes {listed(scores.names)}: {listed(odd)}",
+            f"the label columns {listed(targets)} do not match the classes {listed(names)}: {listed(odd)}",
             file=table.path,
             hint="name them in the order of the score columns with --label-col A,B,…",
         )
@@ -244,6 +246,8 @@ def _label(table: TableInfo, options: Options, weight: str | None, predictions: 
         whole = table.find(options.label_col)
         names = (options.label_col,) if whole is not None else tuple(next(csv.reader([options.label_col]), []))
         return tuple(table.require(name, "--label-col") for name in names or (options.label_col,))
+    if options.task == "multilabel" and (several := _label_family(table, predictions, any_kind=True)):
+        return several
     for name in LABEL_NAMES:
         found = table.find(name)
         if found is not None and found != weight:
@@ -272,18 +276,33 @@ def _label(table: TableInfo, options: Options, weight: str | None, predictions: 
     )
 
 
-def _label_family(table: TableInfo, predictions: TableInfo | None) -> tuple[str, ...]:
-    """Return label columns that belong together by their prefix, or because they bear the names of the score columns."""
-    numeric = [name for name, column in table.columns.items() if column.kind == "number" and not is_id(name)]
+def _label_family(table: TableInfo, predictions: TableInfo | None, *, any_kind: bool = False) -> tuple[str, ...]:
+    """Return label columns that belong together by their prefix, or because they bear the names of the score columns.
+
+    any_kind: whether cells may be words as well, such as yes, no and unknown; what is no label is told later.
+    """
+    kinds = ("number", "text") if any_kind else ("number",)
+    own = [name for name, column in table.columns.items() if column.kind in kinds and not is_id(name)]
     for prefix in LABEL_PREFIXES:
-        family = [name for name in numeric if name.lower().startswith(prefix)]
+        family = [name for name in own if name.lower().startswith(prefix)]
         if len(family) > 1:
             return tuple(family)
     if predictions is None:
-        return ()
-    scores = {name for name, column in predictions.columns.items() if column.kind == "number" and not is_id(name)}
+        prefixed = {name.lower() for name in table.columns if without_prefix(name, PREFIXES) != name}
+        known = {without_prefix(name, PREFIXES) for name in prefixed} - prefixed if any_kind else set()
+        family = [name for name in own if name.lower() in known]
+        return tuple(family) if len(family) > 1 else ()
+    scores = {name for name, column in predictions.columns.items() if column.kind in kinds and not is_id(name)}
     known = {name.lower() for name in scores} | {without_prefix(name, PREFIXES).lower() for name in scores}
-    family = [name for name in numeric if name.lower() in known and not is_index(name) and not is_weight(name)]
+    words = {name.lower() for name in scores if predictions.columns[name].kind != "number"}
+    family = [
+        name
+        for name in own
+        if name.lower() in known
+        and (table.columns[name].kind == "number" or name.lower() not in words)  # text in both files is a description
+        and not is_index(name)
+        and not is_weight(name)
+    ]
     return tuple(family) if len(family) > 1 else ()
 
 
@@ -372,6 +391,10 @@ def _scores(
         for name in table.columns
         if name not in taken and not is_id(name) and not is_index(name) and not is_weight(name)
     ]
+    if options.task == "multilabel":
+        named = _named_alike(table, free, label_cells)
+        if named:
+            return _named_scores(table, named)
     for find in (_strong_score, _prefixed_scores, _list_score, _weak_score, _single_prefixed):
         found = find(table, free, options)
         if found is not None:
@@ -379,6 +402,13 @@ def _scores(
     numeric = [name for name in free if table.columns[name].kind == "number" and name.lower() not in LABEL_NAMES]
     numeric = [name for name in numeric if not _is_hard_prediction(table, name)] or numeric
     return _bare_scores(table, numeric, label_cells, options, separate=labels is not None)
+
+
+def _named_alike(table: TableInfo, free: list[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that bear the names of the labels, where each label has one."""
+    wanted = {name.lower() for name in names}
+    found = tuple(name for name in free if name.lower() in wanted and table.columns[name].kind in ("number", "text"))
+    return found if len(found) == len(names) > 1 else ()
 
 
 def _named_scores(table: TableInfo, patterns: tuple[str, ...]) -> Scores:

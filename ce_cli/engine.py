@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Checked, Context, Task
 
 
+_KEPT_CELLS = 1 << 20  # scores of rows that are kept until they are written
+
+
 class Piece(NamedTuple):
     """Some rows of a pair by their positions in it: what was scored, and whether they count (or weigh nothing)."""
 
@@ -132,7 +135,8 @@ class Job(NamedTuple):
 
     def chunk_rows(self, sinks: Sequence[RowSink]) -> int:
         """Return how many rows make a piece of work: fewer where every row is kept until it is written."""
-        return self.options.chunk_rows or (CHUNK_ROWS // 2 if sinks else CHUNK_ROWS)
+        kept = max(1, min(CHUNK_ROWS // 2, _KEPT_CELLS // max(1, self.context.plan.k)))
+        return self.options.chunk_rows or (kept if sinks else CHUNK_ROWS)
 
     def bytes_read(self) -> int:
         """Return how much of both inputs has been read."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 METRICS: dict[str, str] = {
     "cross_entropy": "mean loss of the scored rows",
     "cross_entropy_finite": "mean loss of the rows whose loss is finite",
+    "cross_entropy_label_sum": "mean over rows of the sum of the losses of a row's labels",
     "cross_entropy_unsmoothed": "mean loss without label smoothing",
     "macro_cross_entropy": "mean of the classes' mean losses, each class counting the same",
     "accuracy": "share of rows whose most probable class is the label",

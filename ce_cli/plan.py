@@ -13,7 +13,7 @@ from ce_cli.errors import fail
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-TASKS = ("auto", "binary", "multiclass")
+TASKS = ("auto", "binary", "multiclass", "multilabel")
 INPUTS = ("probs", "percent", "logits", "logprobs")
 BASES = ("e", "2", "10")
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class ClassRow:
     share that was predicted as this class. `mean_gradient` is that of the mean loss with respect to the class's logit: above 0
     where the class is over-predicted; only where gradients are wanted. None where there is no such row, or, for a share,
     where the total is 0 or inf.
+
+    Of a multilabel task, the rows are the known cells of a label, and `recall` is over those with the label. `prevalence` is
+    its weighted frequency among them, `skill` what the predictions save of the entropy of that (None where it is 0), and
+    `ece` the label's own calibration error; None in other tasks.
     """
 
     name: str
@@ -44,6 +48,9 @@ class ClassRow:
     mean_prob: float | None
     recall: float | None
     mean_gradient: float | None = None
+    prevalence: float | None = None
+    skill: float | None = None
+    ece: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,9 @@ COUNTS: tuple[str, ...] = (
     "renormalized",
     "invalid",
 )
+
+# Counts of single tasks, absent elsewhere: the known cells of multilabel rows.
+TASK_COUNTS: tuple[str, ...] = ("cells",)
 
 
 @dataclass(frozen=True, repr=False)
@@ -208,13 +218,16 @@ class Report:
         return json.dumps(self.to_dict(), allow_nan=False, indent=indent)
 
     def to_frame(self, what: Literal["classes", "worst"] = "classes") -> pd.DataFrame:
-        """Return the classes or the worst rows as a pandas frame, one row each."""
+        """Return the classes or the worst rows as a pandas frame, one row each; what no class has is no column."""
         import pandas as pd
 
         if what not in ("classes", "worst"):
             raise ValueError(f"expected 'classes' or 'worst', but got {what!r}")
         if what == "classes":
-            return pd.DataFrame([_fields(row) for row in self.per_class], columns=list(ClassRow.__dataclass_fields__))
+            optional = [field.name for field in fields(ClassRow) if field.default is None]
+            absent = [name for name in optional if all(getattr(row, name) is None for row in self.per_class)]
+            frame = pd.DataFrame([_fields(row) for row in self.per_class], columns=list(ClassRow.__dataclass_fields__))
+            return frame.drop(columns=absent)
         return pd.DataFrame([_fields(row) for row in self.worst], columns=list(WorstRow.__dataclass_fields__))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.tasks import classes
+from ce_cli.tasks import classes, labelsets
 from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask
+from ce_cli.tasks.multilabel import MultilabelTask
 from ce_cli.tasks.planning import Request, TaskKind, describe, with_gradients
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 TASKS: tuple[TaskKind, ...] = (
     TaskKind("binary", lambda _: False, classes.prepare, BinaryTask),
     TaskKind("multiclass", lambda _: True, classes.prepare, MulticlassTask),
+    TaskKind("multilabel", lambda _: False, labelsets.prepare, MultilabelTask),
 )
 
 

@@ -168,9 +168,35 @@ _ROW_ISSUES: dict[str, tuple[Literal["note", "warning"], str, str, str | None]] 
 }
 
 
+# The same where a row has several labels.
+_CELL_ISSUES: dict[str, tuple[Literal["note", "warning"], str, str, str | None]] = {
+    **_ROW_ISSUES,
+    "infinite": (
+        "warning",
+        "cell gave a probability of 0 to what came true: its loss is infinite",
+        "cells gave a probability of 0 to what came true: their loss is infinite",
+        _ROW_ISSUES["infinite"][3],
+    ),
+    "clipped": ("note", "row had probabilities clipped", "rows had probabilities clipped", None),
+    "ignored": (
+        "note",
+        "row has no label that is known and is left out",
+        "rows have no label that is known and are left out",
+        None,
+    ),
+    "ties": (
+        "note",
+        "row has labels of 0.5: they count for the loss but not for the accuracy",
+        "rows have labels of 0.5: they count for the loss but not for the accuracy",
+        None,
+    ),
+}
+
+
 def _row_issues(outcome: Outcome) -> list[Issue]:
     found = []
-    for name, (severity, one, several, hint) in _ROW_ISSUES.items():
+    issues = _CELL_ISSUES if outcome.state.plan.task == "multilabel" else _ROW_ISSUES
+    for name, (severity, one, several, hint) in issues.items():
         tally = outcome.state.tallies[name]
         if tally.count:
             message = f"{tally.count:,} {one if tally.count == 1 else several}"
@@ -220,7 +246,8 @@ def _verdict_issues(outcome: Outcome, metrics: dict[str, Metric]) -> list[Issue]
             )
         )
     if skill is None:
-        found.append(Issue("single_class", "note", "all labels are of one class: there is no prior to compare with"))
+        alike = "no label varies" if outcome.state.plan.task == "multilabel" else "all labels are of one class"
+        found.append(Issue("single_class", "note", f"{alike}: there is no prior to compare with"))
     if outcome.state.scored < _FEW_ROWS:
         found.append(
             Issue("few_rows", "note", "with so few rows the interval is only a rough guide", outcome.state.scored)

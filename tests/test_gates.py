@@ -139,15 +139,11 @@ def test_parses_any_text_as_a_class_name(name, field, op):
 
 def test_the_names_are_those_of_the_report():
     assert set(METRIC_FIELDS) == {"value", "lower", "upper", "stderr"}
-    assert set(CLASS_FIELDS) == {
-        "n",
-        "weight",
-        "cross_entropy",
-        "share_of_loss",
-        "mean_prob",
-        "recall",
-        "mean_gradient",
-    }
+    of_labels = {"prevalence", "skill", "ece"}
+    assert (
+        set(CLASS_FIELDS)
+        == {"n", "weight", "cross_entropy", "share_of_loss", "mean_prob", "recall", "mean_gradient"} | of_labels
+    )
     hints = get_type_hints(ClassRow)
     assert {hints[field] for field in CLASS_FIELDS} <= {int, float, float | None}
 

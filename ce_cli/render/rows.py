@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
 
-_COLUMNS = ("row", "label", "predicted", "prob", "loss", "weight")
+_COLUMNS = ("row", "label", "predicted", "prob", "loss_sum", "cells", "loss", "weight")
 
 
 class RowFile:
@@ -120,10 +120,16 @@ class PerSampleFile(RowFile):
     def _batch(self, rows: ScoredRows) -> pa.RecordBatch:
         layout = self._context.layout
         columns = identity(rows, self._context)
-        labels = {"label": layout.labels[0]} if len(layout.labels) == 1 else {name: name for name in layout.labels}
+        labels = {"label": layout.labels[0]} if len(layout.labels) == 1 else self._label_names()
         columns.update({name: plain(rows.pair.labels.column(column)) for name, column in labels.items()})
         columns.update(self._scored_columns(rows))
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+    def _label_names(self) -> dict[str, str]:
+        """Return the columns of several labels by their names, told apart from those of the other columns."""
+        layout = self._context.layout
+        others = {*_COLUMNS, *map(id_name, layout.ids)}
+        return {f"label_{name}" if name in others else name: name for name in layout.labels}
 
     def _scored_columns(self, rows: ScoredRows) -> dict[str, pa.Array]:
         """Return the columns of the task, then loss and weight; a row that was left out is empty in all of them."""

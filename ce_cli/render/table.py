@@ -38,8 +38,15 @@ _SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_e
 _BESIDE = {"ece": ("ece_l2", "ece_l2_debiased")}
 _IN_HEADLINE = ("cross_entropy", "cross_entropy_finite", "skill", "prior_entropy")
 _IN_UNIT = (
-    *("cross_entropy", "cross_entropy_finite", "cross_entropy_unsmoothed", "macro_cross_entropy", "prior_entropy"),
-    *("label_entropy", "kl_divergence", "js_divergence"),
+    "cross_entropy",
+    "cross_entropy_finite",
+    "cross_entropy_label_sum",
+    "macro_cross_entropy",
+    "prior_entropy",
+    "cross_entropy_unsmoothed",
+    "label_entropy",
+    "kl_divergence",
+    "js_divergence",
 )
 
 _COUNTED = {
@@ -194,7 +201,7 @@ def _header(report: Report, width: int) -> list[Text]:
     columns = report.columns
     room = min(width, MAX_PROSE) - 32  # for a path, beside the name of the line and the number of rows
     same_file = report.labels.path == report.predictions.path
-    classes = plural(len(report.classes), "class")
+    classes = plural(len(report.classes), _class(report))
     many = len(columns.scores) > 1
     scores = (
         f"{len(columns.scores):,} columns: {_listed(columns.scores)}" if many else f"column {_listed(columns.scores)}"
@@ -207,7 +214,8 @@ def _header(report: Report, width: int) -> list[Text]:
         ("alignment", _alignment(report)),
         ("weight", "" if columns.weight is None else f"column {_name(columns.weight)}"),
         ("rows", _rows(report)),
-        ("of these", _counted(report.counts, ("infinite", "clipped", "above_one", "renormalized"))),
+        ("of these", _counted(report.counts, (*_of_rows(report), "clipped", "above_one", "renormalized"))),
+        ("cells", _cells(report.counts)),
         ("unused", _counted(report.counts, ("unmatched_labels",))),
     ]
     return _entries([(name, text, "") for name, text in entries if text], width)
@@ -242,6 +250,18 @@ def _rows(report: Report) -> str:
         _counted(counts, ("ignored", "zero_weight", "unscored")),
     ]
     return f"{counts['scored']:,} of {counts['rows']:,} scored; {', '.join(filter(None, reasons))}"
+
+
+def _of_rows(report: Report) -> tuple[str, ...]:
+    """Return what is counted by rows, unless cells are."""
+    return () if "cells" in report.counts else ("infinite",)
+
+
+def _cells(counts: Mapping[str, int]) -> str:
+    """Return how many labels of the scored rows are known, where a row has several."""
+    if "cells" not in counts:
+        return ""
+    return ", ".join(filter(None, (f"{counts['cells']:,} known", _counted(counts, ("infinite",)))))
 
 
 def _counted(counts: Mapping[str, int], names: Iterable[str]) -> str:
@@ -345,21 +365,39 @@ def _classes(report: Report, width: int, bar: str) -> list[Text]:
     rows = _shown_classes(report.per_class)
     if not rows:
         return []
+    kind, cells = _class(report), "cells" in report.counts
     columns = [
-        _names("class", (row.name for row in rows)),
-        _numbers("rows", (f"{row.n:,}" for row in rows)),
+        _names(kind, (row.name for row in rows)),
+        _numbers("cells" if cells else "rows", (f"{row.n:,}" for row in rows)),
+        *_of_labels(rows, {"prevalence": percent}),
         _numbers("loss", (_optional(row.cross_entropy) for row in rows)),
         _numbers("share", (_optional(row.share_of_loss, percent) for row in rows)),
         _bars([row.share_of_loss or 0.0 for row in rows], bar),
         _numbers("mean prob", (_optional(row.mean_prob) for row in rows)),
+        *_of_labels(rows, {"skill": cell_number, "ece": cell_number}),
         _numbers("recall", (_optional(row.recall, percent) for row in rows)),
     ]
     if any(row.mean_gradient is not None for row in rows):
         columns.append(_numbers("gradient", (_optional(row.mean_gradient) for row in rows)))
     if _needed(columns) > width or not any(row.share_of_loss for row in rows):
         columns = [column for column in columns if column.heading]  # all but the bars
-    title = _line(_Span("classes", TITLE), _Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET))
-    return [title, *_grid(columns, width), *_other_classes(report.per_class, rows, width)]
+    if _needed(columns) > width and cells:
+        columns = [column for column in columns if column.heading != "mean prob"]  # which ece and prevalence say too
+    names = _Span("labels" if cells else "classes", TITLE)
+    title = _line(names, _Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET))
+    return [title, *_grid(columns, width), *_other_classes(report, rows, width)]
+
+
+def _class(report: Report) -> str:
+    """Return what one of the classes is called: labels, where a row may have several."""
+    return "label" if report.task == "multilabel" else "class"
+
+
+def _of_labels(rows: Sequence[ClassRow], shown: Mapping[str, Callable[[float], str]]) -> Iterator[_Column]:
+    """Return the columns that only labels of their own have."""
+    for name, form in shown.items():
+        if any(getattr(row, name) is not None for row in rows):
+            yield _numbers(name, (_optional(getattr(row, name), form) for row in rows))
 
 
 def _shown_classes(rows: Sequence[ClassRow]) -> Sequence[ClassRow]:
@@ -376,14 +414,16 @@ def _or_lowest(value: float | None) -> float:
     return -math.inf if value is None else value
 
 
-def _other_classes(all_rows: Sequence[ClassRow], shown: Sequence[ClassRow], width: int) -> list[Text]:
+def _other_classes(report: Report, shown: Sequence[ClassRow], width: int) -> list[Text]:
+    all_rows = report.per_class
     count = len(all_rows) - len(shown)
     if not count:
         return []
     rows = sum(row.n for row in all_rows) - sum(row.n for row in shown)
+    what = plural(rows, "cell" if "cells" in report.counts else "row")
     shares = [row.share_of_loss for row in shown if row.share_of_loss is not None]
     loss = f" and {percent(max(1 - math.fsum(shares), 0.0))} of the loss" if shares else ""
-    text = f"{ELLIPSIS} and {plural(count, 'more class')} with {plural(rows, 'row')}{loss}"
+    text = f"{ELLIPSIS} and {plural(count, f'more {_class(report)}')} with {what}{loss}"
     return _prose(_Span(GAP), text, width, QUIET)
 
 
@@ -438,6 +478,8 @@ def _issue(issue: Issue, width: int) -> list[Text]:
 def _first_rows(issue: Issue) -> str:
     rows = ", ".join(map(str, issue.first_rows))
     if issue.count > len(issue.first_rows):
+        if issue.message.partition(" ")[2].startswith("cell"):  # several of them may be of one row
+            return f"the first of {issue.count:,} cells are in rows {rows}"
         return f"the first of {issue.count:,} rows: {rows}"
     return f"row {rows}" if len(issue.first_rows) == 1 else f"rows {rows}"
 

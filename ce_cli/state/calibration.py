@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,31 +14,48 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
 
 
+class _Columns(NamedTuple):
+    """Σw, Σw², Σwp and Σwy of some cells, those of probabilities of 0 before those of the bins."""
+
+    weight: list[Fraction]
+    squares: list[Fraction]
+    prob: list[Fraction]
+    outcome: list[Fraction]
+
+
 class CalibrationBins:
     """Σw, Σwp and Σwy by bin of the predicted probability p; y is the outcome in [0, 1].
 
-    Bins are closed on the right, with edges k/B as float64 has them; a p of 0 is in the first.
+    Bins are closed on the right, with edges k/B as float64 has them; a p of 0 is in the first. With several groups each
+    row belongs to one, which has bins of its own beside those that all groups have together.
     """
 
-    def __init__(self, bins: int) -> None:
-        self._bins = bins
+    def __init__(self, bins: int, groups: int = 1) -> None:
+        self._bins, self._groups = bins, groups
         self._edges = np.arange(bins + 1) / bins
         self._too_low, self._too_high = _errors_of_product(self._edges)
-        # Cell 0 holds the probabilities of exactly 0; it counts as part of the first bin.
-        self._n = np.zeros(bins + 1, dtype=np.int64)
-        self._hits = np.zeros(bins + 1, dtype=np.int64)
-        self._sums = {name: ExactSums(bins + 1) for name in ("weight", "prob", "outcome", "weight_squares")}
+        # Cell 0 of a group holds the probabilities of exactly 0; it counts as part of the first bin.
+        self._cells = groups * (bins + 1)
+        self._n = np.zeros(self._cells, dtype=np.int64)
+        self._hits = np.zeros(self._cells, dtype=np.int64)
+        self._sums = {name: ExactSums(self._cells) for name in ("weight", "prob", "outcome", "weight_squares")}
         self._weighted = False
 
-    def add(self, prob: Floats, outcome: Floats | Bools, weight: Floats | None) -> None:
-        """Add rows: prob `(n,) float64`, outcome `(n,) float64` or bool, weight `(n,) float64`, positive, or None for 1."""
+    def add(self, prob: Floats, outcome: Floats | Bools, weight: Floats | None, group: Ints | None = None) -> None:
+        """Add rows.
+
+        prob: `(n,) float64`. outcome: `(n,) float64` or bool. weight: `(n,) float64`, positive, or None for 1 each. group:
+        `(n,) int64`, None where there is only one.
+        """
         cell = self._cell_of(prob)
+        if group is not None:
+            cell += group * (self._bins + 1)
         if weight is None:
             self._sums["prob"].add(prob, cell)
             self._add_outcomes(outcome, cell)
             return
         self._weighted = True
-        self._n += np.bincount(cell, minlength=self._bins + 1)
+        self._n += np.bincount(cell, minlength=self._cells)
         by_weight = factor(weight)
         add_products(self._sums["prob"], factor(prob), by_weight, cell)
         add_products(self._sums["outcome"], factor(outcome.astype(np.float64)), by_weight, cell)
@@ -53,9 +70,19 @@ class CalibrationBins:
         for name, sums in self._sums.items():
             sums.merge(other._sums[name])
 
+    def outcomes(self) -> list[Fraction]:
+        """Return Σwy of every group."""
+        totals = self._totals("outcome")
+        return [sum(totals[cells], Fraction(0)) for cells in self._of_groups()]
+
     def l1(self) -> float:
         """Return the expected calibration error Σ_b (W_b/W) |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015)."""
-        return to_float(sum((abs(gap) * share for share, gap, _, _ in self._filled()), Fraction(0)))
+        return _l1(self._filled())
+
+    def l1_by_group(self) -> list[float]:
+        """Return the same for each group alone, 0 for one without rows."""
+        columns = self._columns()
+        return [_l1(_filled(_Columns(*(column[cells] for column in columns)))) for cells in self._of_groups()]
 
     def l2(self) -> float:
         """Return √(Σ_b (W_b/W) (ȳ_b - p̄_b)²)."""
@@ -74,31 +101,36 @@ class CalibrationBins:
         return square_root(max(Fraction(0), total))
 
     def _filled(self) -> list[tuple[Fraction, Fraction, Fraction, Fraction]]:
-        """Return (W_b/W, ȳ_b - p̄_b, ȳ_b, n_b) of every bin with rows."""
-        prob, outcome = self._totals("prob"), self._totals("outcome")
-        weight, size = self._weights()
-        total = sum(weight, Fraction(0))
-        return [(w / total, (y - p) / w, y / w, n) for w, p, y, n in zip(weight, prob, outcome, size, strict=True) if w]
+        """Return what `_filled` does of all groups together."""
+        size = self._bins + 1
+        return _filled(
+            _Columns(*([sum(column[at::size], Fraction(0)) for at in range(size)] for column in self._columns()))
+        )
 
-    def _weights(self) -> tuple[list[Fraction], list[Fraction]]:
-        if not self._weighted:
-            rows = _first_joined([Fraction(n) for n in self._n.tolist()])
-            return rows, rows
-        weight, squares = self._totals("weight"), self._totals("weight_squares")
-        return weight, [w**2 / s if s else Fraction(0) for w, s in zip(weight, squares, strict=True)]
+    def _columns(self) -> _Columns:
+        """Return the sums of every cell."""
+        prob, outcome = self._totals("prob"), self._totals("outcome")
+        if self._weighted:
+            return _Columns(self._totals("weight"), self._totals("weight_squares"), prob, outcome)
+        rows = [Fraction(n) for n in self._n.tolist()]
+        return _Columns(rows, rows, prob, outcome)
+
+    def _of_groups(self) -> list[slice]:
+        size = self._bins + 1
+        return [slice(start, start + size) for start in range(0, self._cells, size)]
 
     def _totals(self, name: str) -> list[Fraction]:
         totals = self._sums[name].totals()
         if name == "outcome":
             totals = [total + hits for total, hits in zip(totals, self._hits.tolist(), strict=True)]
-        return _first_joined(totals)
+        return totals
 
     def _add_outcomes(self, outcome: Floats | Bools, cell: Ints) -> None:
         if outcome.dtype != np.bool_:
-            self._n += np.bincount(cell, minlength=self._bins + 1)
+            self._n += np.bincount(cell, minlength=self._cells)
             self._sums["outcome"].add(outcome.astype(np.float64, copy=False), cell)
             return
-        by_outcome = np.zeros(2 * (self._bins + 1), dtype=np.int64)
+        by_outcome = np.zeros(2 * self._cells, dtype=np.int64)
         np.add.at(by_outcome, np.add(2 * cell, outcome, dtype=np.int64), 1)
         self._n += by_outcome[0::2] + by_outcome[1::2]
         self._hits += by_outcome[1::2]
@@ -112,6 +144,19 @@ class CalibrationBins:
         if self._too_high:
             cell -= (prob <= self._edges.take(np.maximum(cell - 1, 0))) & (cell > 1)
         return cell
+
+
+def _l1(filled: list[tuple[Fraction, Fraction, Fraction, Fraction]]) -> float:
+    return to_float(sum((abs(gap) * share for share, gap, _, _ in filled), Fraction(0)))
+
+
+def _filled(columns: _Columns) -> list[tuple[Fraction, Fraction, Fraction, Fraction]]:
+    """Return (W_b/W, ȳ_b - p̄_b, ȳ_b, n_b) of every bin with rows."""
+    bins = list(zip(*map(_first_joined, columns), strict=True))
+    total = sum((weight for weight, _, _, _ in bins), Fraction(0))
+    return [
+        (w / total, (y - p) / w, y / w, w**2 / squares if squares else Fraction(0)) for w, squares, p, y in bins if w
+    ]
 
 
 def _first_joined(cells: list[Fraction]) -> list[Fraction]:

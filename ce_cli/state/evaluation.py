@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ce_cli.arrays import Bools, Floats, Ints
-    from ce_cli.block import Scored
+    from ce_cli.block import Objective, Scored
     from ce_cli.plan import EvalPlan
 
 _MOST_OTHERS = 100  # texts beside the positive class: two are an error already
@@ -64,9 +64,9 @@ class EvalState:
         self.scored += n
         loss, total_weight = objective(scored, weight)
         whole = loss
-        if scored.infinite is not None:
-            self.tallies["infinite"].add(np.repeat(rows, scored.infinite))
-            whole = scored.loss
+        if scored.infinite is not None and scored.finite is not None:
+            self.tallies["infinite"].add(rows[scored.infinite > 0], int(scored.infinite.sum()))
+            loss, total_weight = _weighed(scored.finite, weight)
         self._add_losses(loss, total_weight, rows)
         self.quantiles.add(whole)
         self.worst.add(whole, rows, describe)
@@ -124,5 +124,9 @@ def objective(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | N
     """Return the loss to be averaged and what each row weighs in it."""
     if scored.objective is None:
         return scored.loss, weight
-    own = scored.objective.weight
-    return scored.objective.loss, weight if own is None else own if weight is None else own * weight
+    return _weighed(scored.objective, weight)
+
+
+def _weighed(objective: Objective, weight: Floats | None) -> tuple[Floats, Floats | None]:
+    own = objective.weight
+    return objective.loss, weight if own is None else own if weight is None else own * weight

@@ -18,9 +18,9 @@ class Tally:
     count: int = 0
     first: tuple[int, ...] = ()
 
-    def add(self, rows: Ints) -> None:
-        """Add rows by their numbers from 0, `(n,) int64`, in ascending order."""
-        self.count += len(rows)
+    def add(self, rows: Ints, count: int | None = None) -> None:
+        """Add rows by their numbers from 0, `(n,) int64`, in ascending order; `count` where that is not their number."""
+        self.count += len(rows) if count is None else count
         self._keep((rows[:FIRST_ROWS] + 1).tolist())
 
     def merge(self, other: Tally) -> None:

@@ -229,13 +229,17 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     metrics["ece"] = Metric(calibration.l1())
     metrics["ece_l2"] = Metric(calibration.l2())
     metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
-    rows = class_rows(plan.classes, totals, unit)
-    if plan.gradients:
-        means = [to_float(mean) for mean in state.parts["gradients"].means()]
-        # With one score the gradient of the other class is the same with the other sign.
-        both = [-means[0] + 0.0, means[0]] if plan.single_score else means
-        rows = tuple(replace(row, mean_gradient=mean) for row, mean in zip(rows, both, strict=True))
-    return Summary(metrics, rows)
+    return Summary(metrics, with_gradients(class_rows(plan.classes, totals, unit), plan, state))
+
+
+def with_gradients(rows: tuple[ClassRow, ...], plan: EvalPlan, state: EvalState) -> tuple[ClassRow, ...]:
+    """Return the rows with the mean gradient of every class, where gradients are wanted."""
+    if not plan.gradients:
+        return rows
+    means = [to_float(mean) for mean in state.parts["gradients"].means()]
+    # With one score the gradient of the other class is the same with the other sign.
+    both = [-means[0] + 0.0, means[0]] if plan.single_score else means
+    return tuple(replace(row, mean_gradient=mean) for row, mean in zip(rows, both, strict=True))
 
 
 def mean_loss(totals: list[ClassTotals], class_weights: tuple[float, ...] | None) -> float:

@@ -14,7 +14,7 @@ from ce_cli.checks import Fault
 from ce_cli.kernels.double import scaled_by_log
 from ce_cli.kernels.multiclass import log_sum_exp
 from ce_cli.plan import Scale
-from ce_cli.readers.arrays import any_in_row, matrix, numbers, plain
+from ce_cli.readers.arrays import any_in_row, matrix, numbers, plain, stacked
 from ce_cli.tasks.base import Notes, first_true
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ TOLERANCE = {
     "float16": math.sqrt(float(np.finfo(np.float16).eps)),
 }
 _WIDEST_TOLERANCE = 0.01
+_FEW_COLUMNS = 8  # which are as fast one by one
 _UNEVEN = 3.5e-4  # from where on a row that is scored as it is does not sum to 1
 _ROUNDING = float(np.finfo(np.float64).eps)  # of a sum, for each term: less is no reason to normalise
 _SENTINELS = (
@@ -53,26 +54,32 @@ _NAMES_OF_SCORES = {
 }
 
 
-def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, Notes]:
+def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool = True) -> tuple[Floats, Notes]:
     """Return the scores of a pair, `(n, k)`: probabilities in [0, 1], or logits, or log-probabilities up to 0.
 
-    Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities.
+    Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities. sums: whether the
+    scores of a row are of classes that exclude each other.
     """
     scores, raw = _read(context, pair, checks)
     if context.plan.scale is Scale.LOGITS:
-        _check_logits(context, scores, checks)
+        _check_logits(context, scores, checks, sums=sums)
         return scores, Notes()
     if context.plan.scale is Scale.LOGPROBS:
-        return _check_logprobs(context, scores, checks)
-    return _check_probabilities(context, scores, raw, checks)
+        return _check_logprobs(context, scores, checks, sums=sums)
+    return _check_probabilities(context, scores, raw, checks, sums=sums)
 
 
 def _read(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
     """Return the scores as float64 and as the file has them."""
     layout = context.layout.scores
-    columns = [pair.predictions.column(name) for name in layout.columns]
     if layout.list_size is not None:
-        return _read_list(context, columns[0], checks)
+        return _read_list(context, pair.predictions.column(layout.columns[0]), checks)
+    filled = stacked(pair.predictions, layout.columns) if len(layout.columns) > _FEW_COLUMNS else None
+    if filled is not None:
+        scores = filled.astype(np.float64)
+        _check_nan(context, scores, checks)
+        return scores, filled if filled.dtype.kind == "f" else scores
+    columns = [pair.predictions.column(name) for name in layout.columns]
     parsed = [numbers(column) for column in columns]
     for name, column in zip(layout.columns, parsed, strict=True):
         _fail_cells(context, checks, "missing_prediction", column.missing, name, "", "the score is empty")
@@ -162,7 +169,7 @@ def _fail_scores(
 
 
 def _check_probabilities(
-    context: Context, scores: Floats, raw: npt.NDArray[np.floating], checks: RowChecks
+    context: Context, scores: Floats, raw: npt.NDArray[np.floating], checks: RowChecks, *, sums: bool
 ) -> tuple[Floats, Notes]:
     percent = context.plan.scale is Scale.PERCENT
     whole = 100.0 if percent else 1.0
@@ -188,7 +195,7 @@ def _check_probabilities(
         above = any_in_row(over)
         scores = np.where(over, whole, usable)
     values = scores / whole if percent else scores
-    if values.shape[1] == 1:
+    if values.shape[1] == 1 or not sums:
         return values, Notes({"above_one": above})
     return _check_sums(context, values, raw, above, checks)
 
@@ -251,7 +258,7 @@ def _rounding_tolerance(raw: npt.NDArray[np.floating], percent: bool) -> Floats:
     return tolerance
 
 
-def _check_logits(context: Context, scores: Floats, checks: RowChecks) -> None:
+def _check_logits(context: Context, scores: Floats, checks: RowChecks, *, sums: bool) -> None:
     if scores.size and np.isfinite(scores.max()) and np.isfinite(scores.min()):
         return
     _fail_scores(
@@ -262,13 +269,13 @@ def _check_logits(context: Context, scores: Floats, checks: RowChecks) -> None:
         lambda _: "+inf is not a logit",
         "fix the model's output",
     )
-    if scores.shape[1] > 1:
+    if scores.shape[1] > 1 and sums:
         _fail_rows(
             context, checks, "undefined_row", ~any_in_row(~np.isneginf(scores)), lambda _: "every logit is -inf", None
         )
 
 
-def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tuple[Floats, Notes]:
+def _check_logprobs(context: Context, scores: Floats, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
     tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
     if scores.size and not scores.max() <= 0:
@@ -295,7 +302,7 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks) -> tupl
             "leave these rows out, or export the log-probabilities in full",
             shown=scores,
         )
-    if scores.shape[1] == 1:
+    if scores.shape[1] == 1 or not sums:
         return scores, Notes({"above_one": above})
     return _check_log_sums(context, scores, above, checks, tolerance)
 

@@ -1,4 +1,4 @@
-"""Every pair of the sample data gives the right answer without an option."""
+"""Every pair of the sample data gives the right answer without an option, but for the task of several labels."""
 
 from __future__ import annotations
 
@@ -122,3 +122,29 @@ def test_weights_count_only_when_asked_for() -> None:
     assert value(report) == pytest.approx(float(expected), rel=1e-12)
     plain = ce(*files, "--json", cwd=ROOT, expect=0).json
     assert any(issue["code"] == "unused_weight" for issue in plain["issues"])
+
+
+@pytest.mark.parametrize(("model", "infinite"), [("logistic", 0), ("neighbours", 11)])
+def test_several_labels(model: str, infinite: int) -> None:
+    files = (f"sample_data/traits/{model}.csv", "--labels", "sample_data/traits/labels.csv", "--task", "multilabel")
+    report = ce(*files, "--json", cwd=ROOT, expect=0).json
+    traits = ("even", "large", "prime", "loop")
+    assert (report["task"], tuple(report["classes"])) == ("multilabel", traits)
+    data = joined(Pair(f"traits/{model}.csv", "traits/labels.csv", "multilabel", "prob_", traits))
+    losses, counts = [], []
+    for trait, row in zip(traits, report["per_class"], strict=True):
+        known = data[data[f"label_{trait}"].notna()]
+        labels, scores = (known[f"{kind}_{trait}"].astype(float) for kind in ("label", "prob"))
+        with mpmath.workdps(60):
+            chances = [score if label else 1 - mpmath.mpf(score) for label, score in zip(labels, scores, strict=True)]
+            cells = [-mpmath.log(chance) for chance in chances if chance]
+        losses += cells
+        counts.append(len(known))
+        assert row["n"] == len(known)
+        assert row["prevalence"] == pytest.approx(labels.mean(), rel=1e-14)
+        if len(cells) == len(known):
+            assert row["cross_entropy"] == pytest.approx(log_loss(labels, scores), rel=1e-12)
+    assert report["counts"]["infinite"] == infinite == sum(counts) - len(losses)
+    assert report["counts"]["cells"] == sum(counts) == 7007
+    assert value(report, "cross_entropy_finite") == pytest.approx(float(mpmath.fsum(losses) / len(losses)), rel=1e-13)
+    assert value(report) == (float("inf") if infinite else value(report, "cross_entropy_finite"))

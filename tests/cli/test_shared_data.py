@@ -74,3 +74,20 @@ def test_clipping_and_ties(tmp_path: Path) -> None:
 
 def test_nine_forecasters_are_not_nine_classes(tmp_path: Path) -> None:
     assert ce(DATA / "flares" / "C1_flares.csv", cwd=tmp_path, expect=2).codes == ["ambiguous_columns"]
+
+
+ECG = (DATA / "ecg" / "predictions.csv", "--labels", DATA / "ecg" / "labels.csv", "--task", "multilabel")
+
+
+def test_71_labels_of_electrocardiograms(tmp_path: Path) -> None:
+    report = ce(*ECG, "--json", cwd=tmp_path, expect=0).json
+    assert (report["counts"]["scored"], report["counts"]["cells"]) == (2203, 2203 * 71)
+    assert report["counts"]["infinite"] == 2
+    assert value(report) == float("inf")
+    assert value(report, "cross_entropy_finite") == pytest.approx(0.06111061054441667, rel=1e-13)
+    assert [row["id"] for row in report["worst"][:2]] == ["631", "1665"]
+    by_name = {row["class"]: row for row in report["per_class"]}
+    assert by_name["SR"]["cross_entropy"] == "inf"
+    assert by_name["NORM"]["cross_entropy"] == pytest.approx(0.34924663600852407, rel=1e-13)
+    report = ce(*ECG, "--eps", "1e-15", "--json", cwd=tmp_path, expect=0).json
+    assert value(report) == pytest.approx(0.06155147499151246, rel=1e-13)

@@ -153,3 +153,27 @@ def test_bins_with_a_single_row_are_left_out_of_the_debiased_error():
 def test_without_rows_there_is_no_error():
     state = CalibrationBins(BINS)
     assert (state.l1(), state.l2(), state.l2_debiased()) == (0.0, 0.0, 0.0)
+
+
+@given(
+    st.lists(st.tuples(probs, outcomes, weights, st.integers(0, 2)), min_size=1, max_size=40),
+    st.integers(0, 40),
+    st.booleans(),
+)
+def test_groups_have_bins_of_their_own_beside_the_common_ones(rows, cut, weighted):
+    def state_of(some):
+        state = CalibrationBins(BINS, 3)
+        prob, outcome, weight, group = (np.array(column) for column in zip(*some, strict=True)) if some else [None] * 4
+        if some:
+            state.add(prob.astype(float), outcome, weight.astype(float) if weighted else None, group.astype(np.int64))
+        return state
+
+    state, rest = state_of(rows[:cut]), state_of(rows[cut:])
+    state.merge(rest)
+    by = [row[2] if weighted else 1.0 for row in rows]
+    together = calibration_of([row[0] for row in rows], [row[1] for row in rows], by if weighted else None)
+    assert (state.l1(), state.l2(), state.l2_debiased()) == (together.l1(), together.l2(), together.l2_debiased())
+    for group, (l1, outcome) in enumerate(zip(state.l1_by_group(), state.outcomes(), strict=True)):
+        own = [(row[0], row[1], weight) for row, weight in zip(rows, by, strict=True) if row[3] == group]
+        assert outcome == sum((Fraction(y) * Fraction(w) for _, y, w in own), Fraction(0))
+        assert l1 == (brute_force(*zip(*own, strict=True))[0] if own else 0.0)

@@ -26,3 +26,10 @@ def test_rows_are_numbered_from_one():
     tally.add(np.array([0, 4], dtype=np.int64))
     assert tally == Tally(2, (1, 5))
     assert all(type(row) is int for row in tally.first)
+
+
+def test_one_row_may_count_for_several():
+    tally = Tally()
+    tally.add(np.array([4, 7]), 5)
+    tally.merge(Tally(2, (1, 2)))
+    assert tally == Tally(7, (1, 2, 5, 8))

@@ -1,0 +1,176 @@
+"""The statistics of rows with several labels, and the figures made of them: over all cells, and label by label."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ce_cli.report import Metric
+from ce_cli.state.calibration import CalibrationBins
+from ce_cli.state.classes import ClassSums, LabelledRows
+from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.fractions import to_float
+from ce_cli.state.hits import Hits
+from ce_cli.state.moments import Moments
+from ce_cli.tasks.base import Summary, mean_metrics, with_interval
+from ce_cli.tasks.classification import DivergenceStatistics, class_rows, macro, mean_loss, with_gradients
+
+if TYPE_CHECKING:
+    from ce_cli.arrays import Floats, Ints
+    from ce_cli.plan import EvalPlan
+    from ce_cli.report import ClassRow
+    from ce_cli.state.classes import ClassTotals
+    from ce_cli.state.evaluation import EvalState
+    from ce_cli.tasks.multilabel import CellScored
+
+
+class LabelStatistics:
+    """Sums by label, calibration by label, accuracy and Brier score over all cells that are known."""
+
+    def __init__(self, plan: EvalPlan) -> None:
+        self.classes = ClassSums(plan.k)
+        self.calibration = CalibrationBins(plan.ece_bins, plan.k)
+        self._brier = ExactSums()
+        self._hits = Hits()
+
+    def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
+        """Add rows of positive weight."""
+        n, k = scored.label.shape
+        at = slice(None) if scored.known is None else np.flatnonzero(scored.known)
+        number = np.tile(np.arange(k), n)[at]
+        by_cell = None if weight is None else np.repeat(weight, k)[at]
+        label, prob, loss = (values.ravel()[at] for values in (scored.label, scored.prob, scored.cell_loss))
+        positive, predicted = label > 0.5, prob > 0.5
+        self.classes.add(LabelledRows(number, loss, prob, predicted, positive), by_cell)
+        hard = not ((label > 0) & (label < 1)).any()
+        self.calibration.add(prob, positive if hard else label, by_cell, number)
+        self._hits.add(predicted == positive, None if hard else label != 0.5, by_cell)
+        brier = scored.brier.ravel()[at]
+        if by_cell is None:
+            self._brier.add(brier)
+        else:
+            add_products(self._brier, factor(brier), factor(by_cell))
+
+    def merge(self, other: LabelStatistics) -> None:
+        """Add what another state has seen."""
+        self.classes.merge(other.classes)
+        self.calibration.merge(other.calibration)
+        self._brier.merge(other._brier)
+        self._hits.merge(other._hits)
+
+    def brier(self) -> Fraction:
+        """Return Σ w·(p - y)² / Σ w over all cells."""
+        return self._brier.total() / sum((total.weight for total in self.classes.totals()), Fraction(0))
+
+    def accuracy(self) -> Fraction | None:
+        """Return the weighted share of cells on the right side of 0.5; None where every label is 0.5."""
+        return self._hits.rate()
+
+
+class LabelSums:
+    """The mean over rows of the sum over the known cells of a row."""
+
+    def __init__(self) -> None:
+        self._moments = Moments()
+        self._infinite = False
+
+    def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
+        """Add rows of positive weight."""
+        finite = np.isfinite(scored.row_sum)
+        self._infinite |= not finite.all()
+        self._moments.add(scored.row_sum[finite], None if weight is None else weight[finite])
+
+    def merge(self, other: LabelSums) -> None:
+        """Add what another state has seen."""
+        self._infinite |= other._infinite
+        self._moments.merge(other._moments)
+
+    def metric(self, plan: EvalPlan) -> Metric:
+        """Return the mean in the report's unit, with its interval."""
+        mean = self._moments.mean()
+        if self._infinite or mean is None:
+            return Metric(math.inf)
+        error = self._moments.standard_error()
+        value = to_float(mean)
+        return (
+            Metric(value / plan.unit_size) if error is None else with_interval(plan, value, error, self._moments.n - 1)
+        )
+
+
+class _Cells(NamedTuple):
+    """What `DivergenceStatistics` reads of anything scored."""
+
+    loss: Floats
+    divergence: object
+
+
+class CellDivergence(DivergenceStatistics):
+    """The divergence from soft labels, cell by cell."""
+
+    def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # type: ignore[override]
+        """Add rows of positive weight."""
+        if scored.divergence is not None:
+            by_cell = None if weight is None else np.repeat(weight, scored.cells)
+            super().add(_Cells(scored.divergence.label_entropy, scored.divergence), by_cell, rows)  # type: ignore[arg-type]
+
+
+def summarize(plan: EvalPlan, state: EvalState) -> Summary:
+    """Return every figure of a multilabel task."""
+    gathered: LabelStatistics = state.parts["labels"]
+    totals, unit, calibration = gathered.classes.totals(), plan.unit_size, gathered.calibration
+    metrics = mean_metrics(plan, state)
+    metrics["cross_entropy_label_sum"] = state.parts["sums"].metric(plan)
+    if plan.smoothing:
+        metrics["cross_entropy_unsmoothed"] = Metric(mean_loss(totals, plan.class_weights) / unit)
+    metrics.update(macro(totals, unit))
+    accuracy = gathered.accuracy()
+    if accuracy is not None:
+        metrics["accuracy"] = Metric(to_float(accuracy))
+    metrics["brier"] = Metric(to_float(gathered.brier()))
+    positive = calibration.outcomes()
+    entropies = [_entropy(total.weight, held) for total, held in zip(totals, positive, strict=True)]
+    metrics.update(_against_priors(totals, entropies, mean_loss(totals, None), unit))
+    if plan.soft:
+        metrics.update(state.parts["divergence"].means(unit))
+    metrics["ece"] = Metric(calibration.l1())
+    metrics["ece_l2"] = Metric(calibration.l2())
+    metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
+    rows = tuple(
+        _label_row(row, total, held, entropy / unit, ece)
+        for row, total, held, entropy, ece in zip(
+            class_rows(plan.classes, totals, unit), totals, positive, entropies, calibration.l1_by_group(), strict=True
+        )
+    )
+    rows = with_gradients(rows, plan, state)
+    return Summary(metrics, rows, {"cells": sum(total.n for total in totals)})
+
+
+def _entropy(weight: Fraction, positive: Fraction) -> float:
+    """Return the entropy of a label's prevalence, nats."""
+    shares = [to_float(part / weight) for part in (positive, weight - positive) if part] if weight else []
+    return math.fsum(-share * math.log(share) for share in shares) + 0.0
+
+
+def _against_priors(totals: list[ClassTotals], entropies: list[float], loss: float, unit: float) -> dict[str, Metric]:
+    """Return the loss of always predicting the prevalence of each label, and what the loss is beside it."""
+    weight = sum((total.weight for total in totals), Fraction(0))
+    prior = math.fsum(to_float(total.weight / weight) * one for total, one in zip(totals, entropies, strict=True))
+    if prior == 0:
+        return {}
+    return {
+        "prior_entropy": Metric(prior / unit),
+        "normalized_entropy": Metric(loss / prior),
+        "skill": Metric(1 - loss / prior),
+    }
+
+
+def _label_row(row: ClassRow, total: ClassTotals, positive: Fraction, prior: float, ece: float) -> ClassRow:
+    """Return a row with what a label of its own has beside what every class has."""
+    if row.cross_entropy is None:
+        return row
+    skill = 1 - row.cross_entropy / prior if prior else None
+    return replace(row, prevalence=to_float(positive / total.weight), skill=skill, ece=ece)
