@@ -127,13 +127,15 @@ class DivergenceStatistics:
 
     def add(self, scored: ClassScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
         """Add rows of positive weight."""
-        if scored.divergence is None:
-            return
+        if scored.divergence is not None:
+            at = slice(None) if scored.soft is None else scored.soft
+            self.add_values(scored.divergence, scored.loss[at], None if weight is None else weight[at])
+
+    def add_values(self, divergence: Divergence, loss: Floats, weight: Floats | None) -> None:
+        """Add what rows or cells have: their divergence, and `(n,) float64` each of their loss and weight, None for 1."""
         self.seen = True
-        at = slice(None) if scored.soft is None else scored.soft
-        loss = scored.loss[at]
-        by_weight = factor(np.ones(len(loss)) if weight is None else weight[at])
-        for name, values in (*scored.divergence._asdict().items(), ("loss", loss)):
+        by_weight = factor(np.ones(len(loss)) if weight is None else weight)
+        for name, values in (*divergence._asdict().items(), ("loss", loss)):
             finite = np.isfinite(values)
             self._infinite |= not finite.all()
             add_products(self._sums[name], factor(np.where(finite, values, 0.0)), by_weight)

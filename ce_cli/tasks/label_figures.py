@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -101,21 +101,15 @@ class LabelSums:
         )
 
 
-class _Cells(NamedTuple):
-    """What `DivergenceStatistics` reads of anything scored."""
-
-    loss: Floats
-    divergence: object
-
-
 class CellDivergence(DivergenceStatistics):
     """The divergence from soft labels, cell by cell."""
 
-    def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # type: ignore[override]
+    def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # type: ignore[override]  # noqa: ARG002
         """Add rows of positive weight."""
         if scored.divergence is not None:
             by_cell = None if weight is None else np.repeat(weight, scored.cells)
-            super().add(_Cells(scored.divergence.label_entropy, scored.divergence), by_cell, rows)  # type: ignore[arg-type]
+            loss = scored.cell_loss.ravel() if scored.known is None else scored.cell_loss[scored.known]
+            self.add_values(scored.divergence, loss, by_cell)
 
 
 def summarize(plan: EvalPlan, state: EvalState) -> Summary:
@@ -135,7 +129,7 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     entropies = [_entropy(total.weight, held) for total, held in zip(totals, positive, strict=True)]
     metrics.update(_against_priors(totals, entropies, mean_loss(totals, None), unit))
     if plan.soft:
-        metrics.update(state.parts["divergence"].means(unit))
+        metrics.update(state.parts["divergence"].means(totals, unit, everywhere=True))
     metrics["ece"] = Metric(calibration.l1())
     metrics["ece_l2"] = Metric(calibration.l2())
     metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
