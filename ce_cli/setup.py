@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.tasks import classes
+from ce_cli.tasks import binning, classes
 from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask
-from ce_cli.tasks.planning import Request, TaskKind, describe
+from ce_cli.tasks.planning import Request, TaskKind, describe, refuse
+from ce_cli.tasks.regression import RegressionTask
 
 if TYPE_CHECKING:
     from ce_cli.plan import Options
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # The one place that knows which tasks there are. Classes are what everything else is taken for.
 TASKS: tuple[TaskKind, ...] = (
+    TaskKind("regression", binning.claims, binning.prepare, RegressionTask),
     TaskKind("binary", lambda _: False, classes.prepare, BinaryTask),
     TaskKind("multiclass", lambda _: True, classes.prepare, MulticlassTask),
 )
@@ -32,6 +34,8 @@ def prepare(predictions: DataSet, labels: DataSet | None, options: Options, *, v
     kind = next(
         kind for kind in TASKS if kind.name == options.task or (options.task == "auto" and kind.claims(request))
     )
+    if kind.name != "regression":
+        refuse(request, kind.name, **dict.fromkeys(binning.OPTIONS, "it is for --task regression"))
     return kind.prepare(request)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ce_cli.engine import ScoredRows
     from ce_cli.tasks.base import Context
 
-_COLUMNS = ("row", "label", "predicted", "prob", "loss", "weight")
+_COLUMNS = ("row", "label", "predicted", "bin", "prob", "log_score", "rps", "crps", "loss", "weight")
 
 
 class RowFile:

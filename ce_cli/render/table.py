@@ -37,7 +37,7 @@ GOOD, BAD, WARNING = "green", "bold red", "yellow"
 _SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_entropy")
 _BESIDE = {"ece": ("ece_l2", "ece_l2_debiased")}
 _IN_HEADLINE = ("cross_entropy", "cross_entropy_finite", "skill", "prior_entropy")
-_IN_UNIT = ("cross_entropy", "cross_entropy_finite", "macro_cross_entropy", "prior_entropy")
+_IN_UNIT = ("cross_entropy", "cross_entropy_finite", "macro_cross_entropy", "prior_entropy", "log_score")
 
 _COUNTED = {
     "unmatched_predictions": "without a label",
@@ -191,7 +191,7 @@ def _header(report: Report, width: int) -> list[Text]:
     columns = report.columns
     room = min(width, MAX_PROSE) - 32  # for a path, beside the name of the line and the number of rows
     same_file = report.labels.path == report.predictions.path
-    classes = plural(len(report.classes), "class")
+    classes = plural(len(report.classes), "bin" if report.task == "regression" else "class")
     many = len(columns.scores) > 1
     scores = (
         f"{len(columns.scores):,} columns: {_listed(columns.scores)}" if many else f"column {_listed(columns.scores)}"
@@ -342,8 +342,9 @@ def _classes(report: Report, width: int, bar: str) -> list[Text]:
     rows = _shown_classes(report.per_class)
     if not rows:
         return []
+    bins = report.task == "regression"
     columns = [
-        _names("class", (row.name for row in rows)),
+        _names("bin" if bins else "class", (row.name for row in rows)),
         _numbers("rows", (f"{row.n:,}" for row in rows)),
         _numbers("loss", (_optional(row.cross_entropy) for row in rows)),
         _numbers("share", (_optional(row.share_of_loss, percent) for row in rows)),
@@ -353,7 +354,10 @@ def _classes(report: Report, width: int, bar: str) -> list[Text]:
     ]
     if _needed(columns) > width or not any(row.share_of_loss for row in rows):
         columns = [column for column in columns if column.heading]  # all but the bars
-    title = _line(_Span("classes", TITLE), _Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET))
+    title = _line(
+        _Span("bins" if bins else "classes", TITLE),
+        _Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET),
+    )
     return [title, *_grid(columns, width), *_other_classes(report.per_class, rows, width)]
 
 

@@ -58,7 +58,7 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Float
 
     Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities.
     """
-    scores, raw = _read(context, pair, checks)
+    scores, raw = read_scores(context, pair, checks)
     if context.plan.scale is Scale.LOGITS:
         _check_logits(context, scores, checks)
         return scores, Notes()
@@ -67,8 +67,8 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Float
     return _check_probabilities(context, scores, raw, checks)
 
 
-def _read(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
-    """Return the scores as float64 and as the file has them."""
+def read_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
+    """Return the scores as float64, `(n, k)`, and as the file has them; fail rows where one is missing or no number."""
     layout = context.layout.scores
     columns = [pair.predictions.column(name) for name in layout.columns]
     if layout.list_size is not None:
