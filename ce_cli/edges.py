@@ -151,7 +151,7 @@ def joined(intervals: Sequence[Interval], file: str) -> tuple[Bins, list[int]]:
         if low.high != high.low:
             what = "overlap" if low.high > high.low else "leave a gap"
             raise fail("bad_bins", f"the bins {_shown(low)} and {_shown(high)} in the headers {what}", file=file)
-        if low.with_high == high.with_low:
+        if low.with_high == high.with_low and low.low < low.high:
             whose = "both" if low.with_high else "neither"
             raise fail(
                 "bad_bins",

@@ -14,7 +14,7 @@ from ce_cli.kernels import bins as kernel
 from ce_cli.kernels import multiclass, smoothing
 from ce_cli.kernels.divergence import divergence
 from ce_cli.plan import Scale
-from ce_cli.readers.arrays import cell_text
+from ce_cli.readers.arrays import any_in_row, cell_text
 from ce_cli.report import Issue, Metric
 from ce_cli.state.classes import ClassSums, LabelledRows
 from ce_cli.state.fractions import to_float
@@ -250,7 +250,7 @@ class RegressionTask:
         read, _ = read_scores(self._context, pair, checks)
         mean, std = self._moments(read, checks)
         log_mass, outside = kernel.masses(mean, std, self._edges, self._own.dist)
-        nowhere: Bools = np.isneginf(log_mass).all(axis=1)
+        nowhere = ~any_in_row(log_mass > -np.inf)
         checks.fail(
             "undefined_row",
             nowhere,
