@@ -24,6 +24,7 @@ from ce_cli.edges import (
 from ce_cli.errors import CeError, fail
 from ce_cli.labels import ClassLookup, LabelCodec
 from ce_cli.plan import Scale
+from ce_cli.readers.arrays import number
 from ce_cli.report import Issue
 from ce_cli.state.moments import Moments
 from ce_cli.tasks.base import Context
@@ -81,8 +82,16 @@ def claims(request: Request) -> bool:
         layout = _columns(request).layout
     except CeError:  # told when the plan is made
         return True
-    column = request.label_table.columns[layout.label]
-    return column.kind == "number" or not any(column.cells)  # else these are classes that are called like bins
+    cells = [cell for cell in request.label_table.columns[layout.label].cells if cell is not None]
+    return not cells or any(map(_is_number, cells))  # else these are classes that are called like bins
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        number(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def prepare(request: Request) -> Context:

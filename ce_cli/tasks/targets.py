@@ -34,9 +34,10 @@ def read_numbers(column: pa.Array, ignored: tuple[str, ...]) -> Numbers:
     for text in ignored:
         flags[[row for row, cell in bad.items() if cell == text]] = True
         try:
-            flags |= values == number(text)
+            value = number(text)
         except ValueError:
             continue
+        flags |= np.isnan(values) if np.isnan(value) else values == value
     flags[[row for row in bad if bad[row] not in ignored]] = False
     if missing is not None:
         flags &= ~missing
