@@ -50,7 +50,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def needed(case: dict[str, Any]) -> set[str]:
-    options = {argument for argument in case["args"] if argument.startswith("--")}
+    options = {argument.partition("=")[0] for argument in case["args"] if argument.startswith("--")}
     return options | ({"--gradients"} if "gradients" in case else set())
 
 
