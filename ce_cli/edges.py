@@ -96,7 +96,7 @@ def check_edges(edges: Sequence[float]) -> None:
 
 def parse_rule(text: str) -> Rule | None:
     """Return the rule that an option names, None where it names none. Raises bad_bins for too few bins."""
-    found = _RULE.fullmatch(text.strip())
+    found = _RULE.fullmatch(text)
     if found is None:
         return None
     if int(found["bins"]) < MIN_BINS:

@@ -10,6 +10,7 @@ regression performance with distributional losses" (2018) for the targets of a h
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _HALF_LOG_TWO_PI = 0.9189385332046728
 _NARROW = 2.0  # of width times the distance of the middle, in standard deviations: up to here a quadrature is exact
-_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
+_NODES = 20
 
 # The spread of a Gaussian target in widths of its bin, the value that Imani & White recommend.
 DEFAULT_WIDTHS = 0.75
@@ -95,6 +96,13 @@ def _normal(ends: Floats, width: Floats) -> Masses:
     return Masses(result, outside)
 
 
+@cache
+def _quadrature() -> tuple[list[float], list[float]]:
+    """Return the nodes and weights of Gauss and Legendre, for whoever needs them: their library takes time to load."""
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    return nodes.tolist(), weights.tolist()
+
+
 def _narrow_normal(middle: Floats, width: Floats) -> Floats:
     """Return log ∫ φ over narrow bins, where a difference of two values of Φ would cancel.
 
@@ -102,7 +110,7 @@ def _narrow_normal(middle: Floats, width: Floats) -> Floats:
     """
     step = 0.5 * width
     mean = np.zeros_like(middle)
-    for node, weight in zip(_NODES.tolist(), _NODE_WEIGHTS.tolist(), strict=True):
+    for node, weight in zip(*_quadrature(), strict=True):
         shift = step * node
         mean += 0.5 * weight * np.exp(-shift * (middle + 0.5 * shift))
     log_mass: Floats = np.log(mean) + np.log(width) - (0.5 * middle * middle + _HALF_LOG_TWO_PI)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ce_cli.tasks.binning import Binning
 
 _BLOCK_ROWS = 1 << 16
-_BLOCK_CELLS = 1 << 19
+_BLOCK_CELLS = 1 << 17
 _OUTSIDE = 1e-6  # of a distribution beyond the outer edges: from here on it is worth a word
 _MUCH_OUTSIDE = 0.01
 
