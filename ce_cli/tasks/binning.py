@@ -120,7 +120,7 @@ def prepare(request: Request) -> Context:
         _dist(options, scale),
         _sigma(request, layout, issues) if scale is Scale.POINT else None,
         options.targets,
-        _target_sigma(options, bins, scale),
+        _target_sigma(options, bins),
     )
     names = bins.names
     plan = common(
@@ -281,7 +281,9 @@ def _bin_columns(request: Request) -> Layout:
             "bad_option",
             f"a regression needs a column for each bin, but there is only {scores.columns[0]!r}",
             file=table.path,
-            hint="if that is a point prediction, pass --sigma S or --sigma auto; beside a column std it is a mean",
+            hint="--targets hl-gauss takes --sigma for the targets: give a prediction its spread in a column std"
+            if options.targets == "hl-gauss"
+            else "if that is a point prediction, pass --sigma S or --sigma auto; beside a column std it is a mean",
         )
     scores = replace(scores, scale=options.input or scores.scale)
     if scores.list_size is None and not options.pred_cols and all(name.isdecimal() for name in scores.names):
@@ -417,7 +419,7 @@ def _sigma(request: Request, layout: Layout, issues: list[Issue]) -> float:
     return sigma
 
 
-def _target_sigma(options: Options, bins: Bins, scale: Scale) -> float | None:
+def _target_sigma(options: Options, bins: Bins) -> float | None:
     """Return the spread of Gaussian targets, None for that of each target's bin; refuse what has no meaning."""
     if options.targets == "hard":
         return None
@@ -425,8 +427,6 @@ def _target_sigma(options: Options, bins: Bins, scale: Scale) -> float | None:
         if not bins.bounded:
             raise fail("bad_option", "--targets two-hot needs bin centres, but a bin is open-ended")
         return None
-    if scale is Scale.POINT:
-        raise fail("bad_option", "--targets hl-gauss does not go with point predictions: --sigma would be of both")
     if options.sigma == "auto":
         raise fail("bad_option", "--sigma auto is for point predictions, not for --targets hl-gauss")
     if options.sigma is None and not bins.bounded:

@@ -142,6 +142,7 @@ def test_faulty_distributions(cells: str, code: str, folder: Path) -> None:
         (("m.csv", "--bins", "0,1,inf", "--targets", "two-hot"), "bad_option", "open-ended"),
         (("m.csv", "--bins", "0,1,inf", "--targets", "hl-gauss"), "bad_option", "open-ended"),
         (("m.csv", "--bins", "0,1,4", "--targets", "hl-gauss", "--sigma", "auto"), "bad_option", "--sigma auto"),
+        (("m.csv", "--bins", "0,1,4", "--targets", "hl-gauss", "--pred-cols", "mean"), "bad_option", "in a column std"),
         (("m.csv", "--bins", "0,1,4", "--sigma", "0"), "bad_option", "--sigma takes"),
         (("m.csv", "--task", "multiclass", "--bins", "0,1,4"), "bad_option", "does not apply to --task multiclass"),
         (("p.csv", "--bins", "0,1,4"), "bad_bins", "leave --bins out"),
