@@ -53,7 +53,7 @@ def evaluate(
     """
     parsed = parse_gates(tuple(gates))
     chosen = options_from(dict(options))
-    mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.reads_twice)
+    mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.looks_first)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
     named = {"per_sample": per_sample, "gradients": gradients, "errors": errors}
     outputs = {name: os.fspath(path) for name, path in named.items() if path is not None}
@@ -111,6 +111,8 @@ def _as_option(name: str, value: Any) -> Any:
         return tuple(str(part) for part in value) if several else (str(value),)
     if name == "positive" and value is not None:
         return str(value)
+    if name == "bins" and isinstance(value, Iterable) and not isinstance(value, str):
+        return ",".join(repr(float(edge)) for edge in value)
     if name == "class_weights" and isinstance(value, Mapping):
         return {str(label): weight for label, weight in value.items()}
     return value

@@ -136,7 +136,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input(
     "-t",
     "--task",
-    type=click.Choice(["auto", "binary", "multiclass", "multilabel"]),
+    type=click.Choice(["auto", "binary", "multiclass", "multilabel", "regression"]),
     default="auto",
     help="What is predicted.",
 )
@@ -212,6 +212,27 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     type=click.Choice(["error", "drop"]),
     default="error",
     help="What to do with invalid rows.",
+)
+@_scoring(
+    "--bins",
+    metavar="EDGES",
+    help="Bins of a regression: edges 0,1,2,4 (-inf and inf too), uniform:K or quantile:K over the targets, or a file.",
+)
+@_scoring(
+    "--targets",
+    type=click.Choice(["hard", "hl-gauss", "two-hot"]),
+    default="hard",
+    help="Spread the target over bins: not at all, by a normal distribution, or over the two nearest centres.",
+)
+@_scoring(
+    "--sigma",
+    metavar="S|auto",
+    help="Standard deviation around a point prediction (auto: that of the residuals), or of --targets hl-gauss.",
+)
+@_scoring(
+    "--dist",
+    type=click.Choice(["normal", "laplace", "logistic"]),
+    help="Distribution around a predicted mean; normal where nothing is said.",
 )
 @_scoring("--errors", metavar="FILE", help="Write every invalid row to this CSV file.")
 @_scoring(

@@ -138,21 +138,22 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + more
 
 
-def decide(predictions: TableInfo, labels: TableInfo | None, options: Options) -> Layout:
+def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, known: Scores | None = None) -> Layout:
     """Decide which columns are the label, the scores, the weight and the ids.
 
+    known: the scores, where they were found by other means; the label may then be the only numbers left beside them.
     Raises CeError: unknown_column, ambiguous_columns, bad_option.
     """
     options = _with_outcomes(predictions, labels, options)
     label_table = predictions if labels is None else labels
     label_side: Side = "predictions" if labels is None else "labels"
     weight_side, weight = _weight(predictions, labels, options)
-    targets = _label(label_table, options, weight, None if labels is None else predictions)
+    targets = _label(label_table, options, weight, None if labels is None else predictions, known)
     chosen_ids = _chosen_ids(predictions, labels, options)
     taken = {*chosen_ids} | ({weight} if weight and weight_side == "predictions" else set())
     if labels is None:
         taken.update(targets)
-    scores = _scores(predictions, options, taken, _class_cells(label_table, targets), labels)
+    scores = known or _scores(predictions, options, taken, _class_cells(label_table, targets), labels)
     targets = _in_class_order(targets, scores, options, label_table)
     _check_roles(targets, label_side, weight, weight_side, scores)
     ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, (*targets, weight))
@@ -240,7 +241,9 @@ def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) 
     return "predictions", found
 
 
-def _label(table: TableInfo, options: Options, weight: str | None, predictions: TableInfo | None) -> tuple[str, ...]:
+def _label(
+    table: TableInfo, options: Options, weight: str | None, predictions: TableInfo | None, known: Scores | None
+) -> tuple[str, ...]:
     """Return the label's column, or those of several that hold a share for each class."""
     if options.label_col is not None:
         whole = table.find(options.label_col)
@@ -259,14 +262,21 @@ def _label(table: TableInfo, options: Options, weight: str | None, predictions: 
     separate = predictions is not None
     if predictions is not None and len(rest) > 1:
         rest = [name for name in rest if name not in predictions.columns]
-    if separate and len(rest) == 1:
+    if known is not None and not separate:
+        rest = _beside(table, rest, known)
+    if (separate or known is not None) and len(rest) == 1:
         return (rest[0],)
+    raise _no_label(table, separate=separate)
+
+
+def _no_label(table: TableInfo, *, separate: bool) -> CeError:
+    """Return the error for a file in which nothing looks like a label."""
     hint = f"name the label's column with --label-col; the columns are: {listed(table.columns)}"
     if not separate:
         hint = f"if the labels are in another file, pass --labels FILE; else {hint}"
     elif any(name.lower().startswith(tuple(PREFIXES)) or name.lower() in STRONG_SCORES for name in table.columns):
         hint = f"this file looks like predictions: are the two files swapped? Else {hint}"
-    raise CeError(
+    return CeError(
         Problem(
             "unknown_column",
             "no column is called " + ", ".join(LABEL_NAMES[:-1]) + f" or {LABEL_NAMES[-1]}",
@@ -274,6 +284,12 @@ def _label(table: TableInfo, options: Options, weight: str | None, predictions: 
             hint=hint,
         )
     )
+
+
+def _beside(table: TableInfo, names: list[str], scores: Scores) -> list[str]:
+    """Return the columns beside the scores, those with numbers where there are any."""
+    rest = [name for name in names if name not in scores.columns]
+    return [name for name in rest if table.columns[name].kind == "number"] or rest
 
 
 def _label_family(table: TableInfo, predictions: TableInfo | None, *, any_kind: bool = False) -> tuple[str, ...]:
@@ -411,7 +427,8 @@ def _named_alike(table: TableInfo, free: list[str], names: Sequence[str]) -> tup
     return found if len(found) == len(names) > 1 else ()
 
 
-def _named_scores(table: TableInfo, patterns: tuple[str, ...]) -> Scores:
+def find_named(table: TableInfo, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that --pred-cols names, in its order. Raises unknown_column."""
     import fnmatch
 
     columns: list[str] = []
@@ -421,6 +438,11 @@ def _named_scores(table: TableInfo, patterns: tuple[str, ...]) -> Scores:
         if not matched:
             raise unknown_column(table, pattern, "--pred-cols")
         columns += [name for name in matched if name not in columns]
+    return tuple(columns)
+
+
+def _named_scores(table: TableInfo, patterns: tuple[str, ...]) -> Scores:
+    columns = find_named(table, patterns)
     if len(columns) == 1 and table.columns[columns[0]].kind == "list":
         return _list_scores(table, columns[0])
     prefix = next((p for p in _longest_first() if all(name.lower().startswith(p) for name in columns)), None)

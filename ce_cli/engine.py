@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -18,7 +17,7 @@ from ce_cli.readers.arrays import cell_text
 from ce_cli.setup import make_task
 from ce_cli.state.evaluation import EvalState
 from ce_cli.tasks.base import slices
-from ce_cli.workers import Workers
+from ce_cli.workers import Workers, default_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -118,11 +117,6 @@ class _Accumulators:
 
     def _empty(self) -> EvalState:
         return EvalState(self._context.plan, self._task.statistics())
-
-
-def default_jobs() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Job(NamedTuple):

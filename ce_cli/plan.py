@@ -13,7 +13,7 @@ from ce_cli.errors import fail
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-TASKS = ("auto", "binary", "multiclass", "multilabel")
+TASKS = ("auto", "binary", "multiclass", "multilabel", "regression")
 INPUTS = ("probs", "percent", "logits", "logprobs")
 BASES = ("e", "2", "10")
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}
@@ -21,6 +21,8 @@ ALIGNMENTS = ("auto", "id", "position")
 SMOOTHINGS = ("uniform", "others")
 BALANCED = "balanced"  # class weights that let every class count the same
 ROW_SUMS = ("strict", "normalize", "raw")
+TARGETS = ("hard", "hl-gauss", "two-hot")
+DISTRIBUTIONS = ("normal", "laplace", "logistic")
 
 
 class Scale(Enum):
@@ -30,6 +32,8 @@ class Scale(Enum):
     PERCENT = "percent"
     LOGITS = "logits"
     LOGPROBS = "logprobs"
+    DISTRIBUTION = "distribution"  # a mean and a standard deviation
+    POINT = "point"  # one number
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,10 @@ class Options:
     eps: str | float | None = None
     row_sum: str = "strict"
     on_invalid: str = "error"
+    bins: str | None = None
+    targets: str = "hard"
+    sigma: str | float | None = None
+    dist: str | None = None
     base: str = "e"
     confidence: float = 0.95
     ece_bins: int = 15
@@ -75,6 +83,8 @@ class Options:
             "row_sum": ROW_SUMS,
             "label_smoothing_kind": SMOOTHINGS,
             "on_invalid": ("error", "drop"),
+            "targets": TARGETS,
+            "dist": (None, *DISTRIBUTIONS),
             "base": BASES,
         }
         for name, allowed in choices.items():
@@ -83,6 +93,7 @@ class Options:
                 known = ", ".join(str(choice) for choice in allowed if choice is not None)
                 raise fail("bad_option", f"{flag(name)} takes one of {known}, but got {value!r}")
         self._check_numbers()
+        self._check_sigma()
 
     def _check_numbers(self) -> None:
         if not 0 < self.confidence < 1:
@@ -109,10 +120,27 @@ class Options:
         if self.input_base != "e" and self.input not in (None, "logprobs"):
             raise fail("bad_option", f"--input-base is the base of log-probabilities, but --input says {self.input}")
 
+    def _check_sigma(self) -> None:
+        if self.sigma in (None, "auto"):
+            return
+        try:
+            fine = 0 < float(self.sigma or 0) < math.inf
+        except ValueError:
+            fine = False
+        if not fine:
+            raise fail("bad_option", f"--sigma takes auto or a number above 0, but got {self.sigma!r}")
+
     @property
-    def reads_twice(self) -> bool:
-        """Whether the labels are read before they are scored, so that a pipe must be kept."""
-        return self.class_weights == BALANCED
+    def looks_first(self) -> bool:
+        """Whether the data are read once before they are scored, so that a pipe must be kept.
+
+        That is for balanced class weights, for the bins, or for the spread of the residuals.
+        """
+        return (
+            self.class_weights == BALANCED
+            or self.sigma == "auto"
+            or (self.bins or "").startswith(("uniform:", "quantile:"))
+        )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Options:
@@ -145,6 +173,10 @@ class OptionValues(TypedDict, total=False):
     eps: str | float | None
     row_sum: str
     on_invalid: str
+    bins: str | Iterable[float] | None
+    targets: str
+    sigma: str | float | None
+    dist: str | None
     base: str
     confidence: float
     ece_bins: int
@@ -165,7 +197,8 @@ class EvalPlan:
     classes: names in the order of the scores; a binary task has (negative, positive). scale: of the scores. score_dtype:
     "text", "float64", "float32" or "float16", which sets the tolerances. eps: the clip, None for none. class_weights: in
     the order of the classes, None for 1 each. soft: whether each class has a label column with its share.
-    gradients: whether those are wanted. details: what else a task was told, as names and values of the signature.
+    gradients: whether those are wanted. details: what else a task was told, as names and values of the signature. own: what a
+    task decided on for itself, frozen.
     """
 
     task: str
@@ -191,6 +224,7 @@ class EvalPlan:
     soft: bool = False
     gradients: bool = False
     details: tuple[tuple[str, str], ...] = ()
+    own: Any = None
 
     @property
     def unit(self) -> str:

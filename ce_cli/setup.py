@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.tasks import classes, labelsets
+from ce_cli.tasks import binning, classes, labelsets
 from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask
 from ce_cli.tasks.multilabel import MultilabelTask
-from ce_cli.tasks.planning import Request, TaskKind, describe, with_gradients
+from ce_cli.tasks.planning import Request, TaskKind, describe, refuse, with_gradients
+from ce_cli.tasks.regression import RegressionTask
 
 if TYPE_CHECKING:
     from ce_cli.plan import Options
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # The one place that knows which tasks there are. Classes are what everything else is taken for.
 TASKS: tuple[TaskKind, ...] = (
+    TaskKind("regression", binning.claims, binning.prepare, RegressionTask, binning.OPTIONS),
     TaskKind("binary", lambda _: False, classes.prepare, BinaryTask),
     TaskKind("multiclass", lambda _: True, classes.prepare, MulticlassTask),
     TaskKind("multilabel", lambda _: False, labelsets.prepare, MultilabelTask),
@@ -37,6 +39,9 @@ def prepare(
     kind = next(
         kind for kind in TASKS if kind.name == options.task or (options.task == "auto" and kind.claims(request))
     )
+    for other in TASKS:
+        if other is not kind:
+            refuse(request, kind.name, **dict.fromkeys(other.options, f"it is for --task {other.name}"))
     context = kind.prepare(request)
     return context._replace(plan=with_gradients(context.plan)) if gradients else context
 

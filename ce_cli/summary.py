@@ -46,7 +46,7 @@ def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: 
         max_row_sum_error=state.max_row_sum_error,
         per_class=figures.per_class,
         worst=_worst(outcome, plan.unit_size),
-        issues=tuple(_issues(context, outcome, metrics, predictions, labels)),
+        issues=(*context.issues, *figures.issues, *_issues(context, outcome, metrics, predictions, labels)),
     )
 
 

@@ -14,6 +14,7 @@ import ast
 import platform
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ import pyarrow.parquet as pq
 import sklearn
 from pyarrow import csv
 from scipy.special import log_softmax
+from scipy.stats import norm
 from sklearn.base import ClassifierMixin, clone
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import BayesianRidge, LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -55,6 +57,8 @@ TRAITS = {
     "loop": {0, 6, 8, 9},
 }
 UNKNOWN = {"loop": 4}
+# Of the progression of diabetes, a score from 25 to 346: bins of one width, the last one wider where few patients are.
+DIABETES_EDGES = [25, 75, 125, 175, 225, 275, 350]
 
 # Pure-Python modules that every supported Python has. The score columns keep this order, which is not alphabetical.
 TOPICS = {
@@ -191,6 +195,27 @@ def make_soft_digits() -> None:
     write_csv("soft_digits/predictions.csv", {"id": rows, **by_class("prob_", data.target_names, scores)}, "%.6g")
 
 
+def make_diabetes() -> None:
+    """Targets that are numbers: the probabilities of bins, a mean with its standard deviation, and a bare prediction."""
+    data = load_diabetes()
+    rows, codes = np.arange(len(data.target)), np.digitize(data.target, DIABETES_EDGES[1:-1])
+    write_csv("diabetes/labels.csv", {"id": rows, "target": data.target.astype(int)})
+
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    names = [f"[{low},{high})" for low, high in pairwise(DIABETES_EDGES)]
+    probs = out_of_fold(classifier, data.data, codes)
+    write_csv("diabetes/bins.csv", {"id": rows, **by_class("prob_", names, probs)}, "%.9g")
+
+    mean, std, point = np.zeros((3, len(rows)))
+    for fitted, held_out in FOLDS.split(data.data, codes):
+        ridge = BayesianRidge().fit(data.data[fitted], data.target[fitted])
+        mean[held_out], std[held_out] = ridge.predict(data.data[held_out], return_std=True)
+        trees = GradientBoostingRegressor(max_depth=2, n_estimators=60, random_state=SEED)
+        point[held_out] = trees.fit(data.data[fitted], data.target[fitted]).predict(data.data[held_out])
+    write_csv("diabetes/bayesian_ridge.csv", {"id": rows, "mean": mean, "std": std}, "%.9g")
+    write_parquet("diabetes/boosting.parquet", {"id": rows, "prediction": point})
+
+
 def make_topics() -> None:
     """Four classes of text; the predictions come fold by fold, the labels in the order of the sources."""
     documents = read_docstrings()
@@ -247,7 +272,21 @@ def read(path: Path) -> pd.DataFrame:
     return table.to_pandas()
 
 
-def losses(rows: pd.DataFrame) -> Floats:
+def bin_losses(rows: pd.DataFrame) -> Floats:
+    """Loss of each target's bin in nats; of a mean or a bare number with the outer bins open, as README.md has it."""
+    edges = np.array(DIABETES_EDGES, dtype=float)
+    of_target = np.digitize(rows["target"], edges[1:-1])
+    columns = [name for name in rows.columns if name.startswith("prob_")]
+    if columns:
+        return -np.log(rows[columns].to_numpy()[np.arange(len(rows)), of_target])
+    edges[[0, -1]] = -np.inf, np.inf
+    mean = rows["mean" if "mean" in rows else "prediction"].to_numpy()
+    std = rows["std"].to_numpy() if "std" in rows else np.std(rows["target"] - mean, ddof=1)
+    ends = [norm.cdf((edges[of_target + side] - mean) / std) for side in (0, 1)]
+    return -np.log(ends[1] - ends[0])
+
+
+def class_losses(rows: pd.DataFrame) -> Floats:
     """Loss of each row in nats: ``(n,) float64``, infinite where the true class has probability 0; never clipped."""
     if "label_0" in rows:
         shares, probs = (rows.filter(regex=f"^{prefix}").to_numpy() for prefix in ("label_", "prob_"))
@@ -277,6 +316,13 @@ def cell_losses(rows: pd.DataFrame) -> Floats:
     return cells[~np.isnan(labels)]
 
 
+def losses(rows: pd.DataFrame) -> Floats:
+    """Loss of each row in nats by the kind of its label: a number, a class or its shares, or several labels."""
+    if "target" in rows:
+        return bin_losses(rows)
+    return class_losses(rows) if {"label", "label_0"} & {*rows.columns} else cell_losses(rows)
+
+
 def print_losses() -> None:
     """Read every pair back and print its mean loss, to compare with what ce-eval says."""
     print(f"{'predictions':<36}{'labels':<26}{'rows':>5}{'infinite':>9}  mean loss in nats")
@@ -287,7 +333,7 @@ def print_losses() -> None:
         labels = next(path.parent.glob("labels.*"), None)
         if labels:
             rows = rows.merge(read(labels), on="id", validate="one_to_one")
-        loss = losses(rows) if "label" in rows else cell_losses(rows)
+        loss = losses(rows)
         print_mean(f"{path.parent.name}/{path.name}", labels.name if labels else "in the same file", loss)
         if "weight" in rows:
             print_mean("", "  --weight-col weight", loss, rows["weight"].to_numpy())
@@ -306,6 +352,7 @@ def main() -> None:
         make_digits()
         make_soft_digits()
         make_wine()
+        make_diabetes()
         make_topics()
         make_traits()
     print(f"Python {platform.python_version()}, scikit-learn {sklearn.__version__}, numpy {np.__version__}")

@@ -312,8 +312,11 @@ def test_every_field_of_the_report_is_described() -> None:
 
 
 def test_every_issue_is_described() -> None:
-    tree = ast.parse((PACKAGE / "summary.py").read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "summary.py", *PACKAGE.glob("tasks/*.py"))
+    ]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     first = [call.args[0] for call in calls if call.func.id == "Issue" and call.args]  # type: ignore[attr-defined]
     codes = {node.value for node in first if isinstance(node, ast.Constant)} | set(_ROW_ISSUES)
     assert {"infinite", "few_rows"} <= codes

@@ -139,16 +139,7 @@ def test_passed() -> None:
 def test_classes_as_a_frame() -> None:
     report = good_report()
     frame = report.to_frame()
-    assert list(frame.columns) == [
-        "name",
-        "n",
-        "weight",
-        "cross_entropy",
-        "share_of_loss",
-        "mean_prob",
-        "recall",
-        "mean_gradient",
-    ]
+    assert list(frame.columns) == ["name", "n", "weight", "cross_entropy", "share_of_loss", "mean_prob", "recall"]
     assert list(frame["name"]) == list(report.classes)
     assert frame["cross_entropy"].tolist() == [row.cross_entropy for row in report.per_class]
 

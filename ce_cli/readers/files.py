@@ -49,9 +49,8 @@ def open_both(predictions: str, labels: str | None, options: Options) -> tuple[D
     problems: list[Problem] = []
     for path in (predictions, labels):
         try:
-            opened.append(
-                None if path is None else open_named(path, options, twice=labels is not None or options.reads_twice)
-            )
+            twice = labels is not None or options.looks_first
+            opened.append(None if path is None else open_named(path, options, twice=twice))
         except CeError as error:
             problems += error.problems
     if problems:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
 
-_COLUMNS = ("row", "label", "predicted", "prob", "loss_sum", "cells", "loss", "weight")
+_COLUMNS = (
+    *("row", "label", "predicted", "bin", "prob", "loss_sum", "cells", "log_score", "rps", "crps", "loss", "weight"),
+)
 
 
 class RowFile:

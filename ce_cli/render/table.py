@@ -47,6 +47,7 @@ _IN_UNIT = (
     "label_entropy",
     "kl_divergence",
     "js_divergence",
+    "log_score",
 )
 
 _COUNTED = {
@@ -383,14 +384,14 @@ def _classes(report: Report, width: int, bar: str) -> list[Text]:
         columns = [column for column in columns if column.heading]  # all but the bars
     if _needed(columns) > width and cells:
         columns = [column for column in columns if column.heading != "mean prob"]  # which ece and prevalence say too
-    names = _Span("labels" if cells else "classes", TITLE)
+    names = _Span(f"{kind}es" if kind == "class" else f"{kind}s", TITLE)
     title = _line(names, _Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET))
     return [title, *_grid(columns, width), *_other_classes(report, rows, width)]
 
 
 def _class(report: Report) -> str:
-    """Return what one of the classes is called: labels, where a row may have several."""
-    return "label" if report.task == "multilabel" else "class"
+    """Return what one of the classes is called in a task."""
+    return {"multilabel": "label", "regression": "bin"}.get(report.task, "class")
 
 
 def _of_labels(rows: Sequence[ClassRow], shown: Mapping[str, Callable[[float], str]]) -> Iterator[_Column]:

@@ -12,7 +12,7 @@ from ce_cli.block import Block
 from ce_cli.checks import Fault, RowChecks
 from ce_cli.readers.arrays import nulls, numbers, texts
 from ce_cli.readers.base import MALFORMED
-from ce_cli.report import Metric
+from ce_cli.report import Issue, Metric
 from ce_cli.state.fractions import to_float
 from ce_cli.state.student_t import t_quantile
 
@@ -39,6 +39,7 @@ class Context(NamedTuple):
     codec: LabelCodec
     predictions_path: str
     labels_path: str
+    issues: tuple[Issue, ...] = ()  # what is to be known of the decisions themselves
 
 
 class Checked(NamedTuple):
@@ -70,11 +71,12 @@ class Coded(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The figures of a task: metrics by name, the rows of its table by class, and counts of its own."""
+    """The figures of a task: metrics by name, the rows of its table by class, counts and issues of its own."""
 
     metrics: dict[str, Metric]
     per_class: tuple[ClassRow, ...] = ()
     counts: Mapping[str, int] = {}
+    issues: tuple[Issue, ...] = ()
 
 
 class Task(Protocol):
@@ -128,9 +130,9 @@ def mean_metrics(plan: EvalPlan, state: EvalState) -> dict[str, Metric]:
     return {"cross_entropy": interval, "cross_entropy_finite": finite}
 
 
-def with_interval(plan: EvalPlan, value: float, error: float, df: int) -> Metric:
-    """Return a mean in nats as a metric with its t interval, in the report's unit."""
-    margin, unit = -t_quantile((1 - plan.confidence) / 2, df) * error, plan.unit_size
+def with_interval(plan: EvalPlan, value: float, error: float, df: int, unit: float | None = None) -> Metric:
+    """Return a mean in nats as a metric with its t interval, in the report's unit or in one of its own."""
+    margin, unit = -t_quantile((1 - plan.confidence) / 2, df) * error, plan.unit_size if unit is None else unit
     return Metric(value / unit, error / unit, (value - margin) / unit, (value + margin) / unit)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ce_cli.columns import Kind, Layout, Scores, TableInfo, decide, listed
@@ -11,7 +12,7 @@ from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_tr
 from ce_cli.plan import Scale
 from ce_cli.tasks.base import Context
 from ce_cli.tasks.planning import common
-from ce_cli.tasks.weights import class_weights
+from ce_cli.tasks.weights import class_weights, count_classes
 
 if TYPE_CHECKING:
     from ce_cli.labels import Lookup
@@ -43,7 +44,7 @@ def prepare(request: Request) -> Context:
         task=_task(options, names, single=single),
         classes=names,
         single_score=single,
-        class_weights=class_weights(request, layout, codec, names),
+        class_weights=class_weights(request, names, partial(count_classes, request, layout, codec, len(names))),
         soft=several,
     )
     return Context(plan, layout, codec, request.predictions.path, request.label_table.path)

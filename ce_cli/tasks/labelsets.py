@@ -12,7 +12,7 @@ from ce_cli.checks import Fault
 from ce_cli.columns import LABEL_PREFIXES, Kind, Layout, Scores, decide, listed, without_prefix
 from ce_cli.errors import fail
 from ce_cli.labels import LabelCodec, TruthLookup, without_zeros
-from ce_cli.plan import BALANCED, Scale
+from ce_cli.plan import Scale
 from ce_cli.readers.arrays import cell_text, stacked
 from ce_cli.tasks.base import Context
 from ce_cli.tasks.classes import resolve, with_list_size
@@ -64,11 +64,6 @@ def prepare(request: Request) -> Context:
     layout = replace(layout, label_kind=Kind.NUMBER if numeric and not verbatim else Kind.CATEGORY)
     lookup = TruthLookup()
     codec = LabelCodec(lookup, options.ignore_label)
-    if options.class_weights == BALANCED:
-        raise fail(
-            "bad_option",
-            "--class-weights balanced does not apply to --task multilabel: every label has as many cells as there are rows",
-        )
     plan = common(
         request,
         layout,
@@ -76,7 +71,7 @@ def prepare(request: Request) -> Context:
         task="multilabel",
         classes=names,
         single_score=False,
-        class_weights=class_weights(request, layout, codec, names),
+        class_weights=class_weights(request, names),
         soft=any(0.0 < lookup.value(cell) < 1.0 for cell in cells),
     )
     return Context(plan, layout, codec, request.predictions.path, request.label_table.path)

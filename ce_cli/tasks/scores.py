@@ -60,7 +60,7 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool 
     Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities. sums: whether the
     scores of a row are of classes that exclude each other.
     """
-    scores, raw = _read(context, pair, checks)
+    scores, raw = read_scores(context, pair, checks)
     if context.plan.scale is Scale.LOGITS:
         _check_logits(context, scores, checks, sums=sums)
         return scores, Notes()
@@ -69,8 +69,8 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool 
     return _check_probabilities(context, scores, raw, checks, sums=sums)
 
 
-def _read(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
-    """Return the scores as float64 and as the file has them."""
+def read_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
+    """Return the scores as float64, `(n, k)`, and as the file has them; fail rows where one is missing or no number."""
     layout = context.layout.scores
     if layout.list_size is not None:
         return _read_list(context, pair.predictions.column(layout.columns[0]), checks)

@@ -18,8 +18,7 @@ from ce_cli.state.fractions import to_float
 from ce_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from fractions import Fraction
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -30,17 +29,20 @@ if TYPE_CHECKING:
 
 
 def class_weights(
-    request: Request, layout: Layout, codec: LabelCodec, names: tuple[str, ...]
+    request: Request, names: tuple[str, ...], counted: Callable[[], Sequence[float]] | None = None
 ) -> tuple[float, ...] | None:
     """Return the weights of the classes in their order, None for 1 each; a class that is not named weighs 1.
 
-    Raises CeError bad_option for what names no class or is no weight.
+    counted: returns how many rows have each class, None where classes cannot be balanced. Raises CeError bad_option for what
+    names no class or is no weight.
     """
     given = request.options.class_weights
     if given is None:
         return None
     if given == BALANCED:
-        return _balanced(request, layout, codec, len(names))
+        if counted is None:
+            raise fail("bad_option", "--class-weights balanced is for tasks in which each row has one class")
+        return _balanced(counted())
     if isinstance(given, str):
         weights = _from_file(Path(given)) if Path(given).is_file() else _from_text(given)
     else:
@@ -105,17 +107,17 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _balanced(request: Request, layout: Layout, codec: LabelCodec, k: int) -> tuple[float, ...]:
-    """Return n / (K n_c) for every class, with n_c the rows that have it (or the sum of their shares), counted in a first pass.
+def _balanced(counts: Sequence[float]) -> tuple[float, ...]:
+    """Return n / (K n_c) for every class, with n_c the rows that have it, or the sum of their shares.
 
     Source: King & Zeng, "Logistic regression in rare events data" (2001); scikit-learn's `class_weight="balanced"`.
     """
-    counts = [to_float(count) for count in _counted(request, layout, codec, k)]
     total = math.fsum(counts)
-    return tuple(total / (k * count) if count else 1.0 for count in counts)
+    return tuple(total / (len(counts) * count) if count else 1.0 for count in counts)
 
 
-def _counted(request: Request, layout: Layout, codec: LabelCodec, k: int) -> list[Fraction]:
+def count_classes(request: Request, layout: Layout, codec: LabelCodec, k: int) -> list[float]:
+    """Read the labels once and return how many rows have each class, or the sums of their shares."""
     data = request.files[0] if layout.label_side == "predictions" else request.files[1]
     assert data is not None  # labels stand on a side that is there
     sums = ExactSums(k)
@@ -123,7 +125,7 @@ def _counted(request: Request, layout: Layout, codec: LabelCodec, k: int) -> lis
         for batch in data.batches(dict.fromkeys(layout.labels, layout.label_kind), workers):
             for cell, shares in enumerate(_shares(batch, layout, codec, k)):
                 sums.add(shares, np.full(len(shares), cell))
-    return sums.totals()
+    return [to_float(total) for total in sums.totals()]
 
 
 def _shares(batch: pa.RecordBatch, layout: Layout, codec: LabelCodec, k: int) -> Iterator[Floats]:

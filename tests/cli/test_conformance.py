@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 FOLDER = SHARED / "conformance"
-PREFIXES = ("bin_", "mc_", "cal_", "stat_")
+PREFIXES = ("bin_", "mc_", "cal_", "stat_", "reg_")
 
 pytestmark = pytest.mark.skipif(not (FOLDER / "run.py").is_file(), reason="the shared cases are not beside this tree")
 
@@ -50,7 +50,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def needed(case: dict[str, Any]) -> set[str]:
-    options = {argument for argument in case["args"] if argument.startswith("--")}
+    options = {argument.partition("=")[0] for argument in case["args"] if argument.startswith("--")}
     return options | ({"--gradients"} if "gradients" in case else set())
 
 

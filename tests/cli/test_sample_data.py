@@ -113,6 +113,32 @@ def test_soft_labels() -> None:
     assert value(report, "kl_divergence") == pytest.approx(gap, abs=1e-6)  # probabilities are rounded to six digits
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("bins.csv", ()), ("bayesian_ridge.csv", ()), ("boosting.parquet", ("--sigma", "auto"))]
+)
+def test_regression(name: str, options: tuple[str, ...]) -> None:
+    pair = Pair(f"diabetes/{name}", "diabetes/labels.csv", "regression", "prob_[", ())
+    rows = joined(pair).assign(target=lambda frame: frame["target"].astype(float))
+    edges = [25.0, 75.0, 125.0, 175.0, 225.0, 275.0, 350.0]
+    cell = np.searchsorted(edges, rows["target"], side="right") - 1
+    if name == "bins.csv":
+        probs = rows[[column for column in rows if column.startswith("prob_")]].to_numpy(float)
+    else:
+        edges[0], edges[-1] = -np.inf, np.inf
+        mean = rows["mean" if "mean" in rows else "prediction"].astype(float).to_numpy()
+        std = rows["std"].astype(float) if "std" in rows else np.full(len(rows), np.std(rows["target"] - mean, ddof=1))
+        probs = np.array([np.diff([mpmath.ncdf(edge, m, s) for edge in edges]) for m, s in zip(mean, std, strict=True)])
+        options = (*options, "--bins", ",".join(map(str, edges)))
+    wanted = -np.log(probs[np.arange(len(rows)), cell].astype(float))
+    arguments = [f"sample_data/diabetes/{name}", "--labels", "sample_data/diabetes/labels.csv", *options, "--json"]
+    report = ce(*arguments, cwd=ROOT, expect=0).json
+    assert report["task"] == "regression"
+    assert value(report) == pytest.approx(wanted.mean(), rel=1e-12)
+    assert value(report, "accuracy") == pytest.approx(float(np.mean(probs.argmax(axis=1) == cell)), rel=1e-15)
+    cumulated, steps = probs.cumsum(axis=1)[:, :-1], np.arange(len(edges) - 2) >= cell[:, None]
+    assert value(report, "rps") == pytest.approx(float(np.square(cumulated - steps).sum(axis=1).mean()), rel=1e-8)
+
+
 def test_weights_count_only_when_asked_for() -> None:
     files = ("sample_data/breast_cancer/predictions.csv", "--labels", "sample_data/breast_cancer/labels.csv")
     data = joined(PAIRS[0])

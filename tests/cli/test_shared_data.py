@@ -55,6 +55,18 @@ def test_outcome_columns_need_no_option(file: str, task: str, expected: float, t
     assert report["task"] == task
 
 
+@pytest.mark.parametrize(
+    ("name", "loss", "log_score"),
+    [("Hist-Avg", 1.8814036584176028, 1.1882564778576574), ("Delphi-Stat", 1.2354078336218794, 0.5422606530619342)],
+)
+def test_bins_in_headers(name: str, loss: float, log_score: float, tmp_path: Path) -> None:
+    report = ce(DATA / "flusight" / f"{name}_1wk.csv", "--json", cwd=tmp_path, expect=0).json
+    assert report["task"] == "regression"
+    assert (len(report["classes"]), report["classes"][0], report["classes"][-1]) == (27, "[0,0.5)", "[13,100)")
+    assert value(report) == pytest.approx(loss, rel=1e-13)
+    assert value(report, "log_score") == pytest.approx(log_score, rel=1e-13)
+
+
 @pytest.mark.parametrize("name", [*FLARES, *INFINITE])
 def test_forecaster(name: str, tmp_path: Path) -> None:
     report = ce(DATA / "flares" / "C1_flares.csv", "--pred-cols", name, "--json", cwd=tmp_path, expect=0).json
