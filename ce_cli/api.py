@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ce_cli.gates import Gate
     from ce_cli.plan import OptionValues
     from ce_cli.readers.base import DataSet
-    from ce_cli.render.rows import ErrorsFile, PerSampleFile
+    from ce_cli.render.rows import ErrorsFile, PerSampleFile, RowFile
     from ce_cli.report import Report
     from ce_cli.tasks.base import Context
 
@@ -36,6 +36,7 @@ def evaluate(
     gates: Sequence[str] = (),
     per_sample: str | os.PathLike[str] | None = None,
     errors: str | os.PathLike[str] | None = None,
+    per_sequence: str | os.PathLike[str] | None = None,
     **options: Unpack[OptionValues],
 ) -> Report:
     """Evaluate predictions against labels.
@@ -43,8 +44,8 @@ def evaluate(
     predictions: a path (file, folder or glob), an Arrow table or anything that speaks its C stream interface, a pandas
     frame, or a NumPy array: `(n,)` scores of the positive class or `(n, k)` scores of K classes. labels: the same, `(n,)`
     as an array; None where a column of the predictions holds them. gates: expressions, see the documentation of gates.
-    per_sample, errors: files to write, as the options of that name do. options: every field of `Options`, named as the
-    command-line options are, with underscores; a list where an option takes several names.
+    per_sample, errors, per_sequence: files to write, as the options of that name do. options: every field of `Options`, named
+    as the command-line options are, with underscores; a list where an option takes several names.
 
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.
@@ -53,10 +54,10 @@ def evaluate(
     chosen = options_from(dict(options))
     mine = _opened(predictions, chosen, "predictions", twice=labels is not None)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
-    paths = [None if path is None else os.fspath(path) for path in (per_sample, errors)]
+    paths = [None if path is None else os.fspath(path) for path in (per_sample, errors, per_sequence)]
     inputs = [os.fspath(data) for data in (predictions, labels) if isinstance(data, (str, os.PathLike))]
-    check_outputs(paths[0], paths[1], inputs)
-    return evaluate_data(mine, other, chosen, parsed, per_sample=paths[0], errors=paths[1])
+    check_outputs(paths[0], paths[1], inputs, paths[2])
+    return evaluate_data(mine, other, chosen, parsed, per_sample=paths[0], errors=paths[1], per_sequence=paths[2])
 
 
 def evaluate_data(
@@ -67,12 +68,17 @@ def evaluate_data(
     *,
     per_sample: str | None = None,
     errors: str | None = None,
+    per_sequence: str | None = None,
     watcher: Watcher | None = None,
 ) -> Report:
     """Evaluate opened data sets; what the command and `evaluate` have in common."""
     with contextlib.ExitStack() as files:
         context = prepare(predictions, labels, options, verbatim=per_sample is not None)
-        sinks = [files.enter_context(sink) for sink in _sinks(context, per_sample, errors)]
+        sinks: list[RowFile] = [files.enter_context(sink) for sink in _sinks(context, per_sample, errors)]
+        if per_sequence is not None:
+            from ce_cli.render.sequences import PerSequenceFile
+
+            sinks.append(files.enter_context(PerSequenceFile(per_sequence, context)))
         outcome = run(Job(predictions, labels, context, options), sinks, watcher)
         report = summarize(context, outcome, predictions, labels)
     return report.with_gates(tuple(judge(gate, report) for gate in gates))

@@ -133,7 +133,13 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     help="Options from a TOML file instead of ce-eval.toml or pyproject.toml.",
 )
 @_input("-l", "--labels", metavar="FILE", help="File with the labels; without it they are a column of PREDICTIONS.")
-@_input("-t", "--task", type=click.Choice(["auto", "binary", "multiclass"]), default="auto", help="What is predicted.")
+@_input(
+    "-t",
+    "--task",
+    type=click.Choice(["auto", "binary", "multiclass", "tokens"]),
+    default="auto",
+    help="What is predicted.",
+)
 @_input(
     "-i",
     "--input",
@@ -143,9 +149,9 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input("--input-base", type=click.Choice(["e", "2", "10"]), default="e", help="Base of log-probabilities.")
 @_input(
     "--format",
-    type=click.Choice(["auto", "csv", "tsv", "parquet"]),
+    type=click.Choice(["auto", "csv", "tsv", "parquet", "lines"]),
     default="auto",
-    help="Format of the files; compression (gz, bz2, zst) is recognised.",
+    help="Format of the files (lines: log-probabilities of a sequence on each line); compression (gz, bz2, zst) is recognised.",
 )
 @_input("--delimiter", metavar="C", help="Character between the cells of text files.")
 @_input("--no-header", is_flag=True, help="Text files have no header; their columns are called 1, 2, ….")
@@ -158,6 +164,20 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     help="Key column of both files, or NAME=NAME where they call it differently (repeatable).",
 )
 @_input("--weight-col", metavar="NAME", help="Column of the weights; none weighs unless it is named here.")
+@_input(
+    "--sequence-col",
+    metavar="NAME",
+    help="Tokens: column that names the sequence (sentence, document) of a row; its rows stand together.",
+)
+@_input("--token-col", metavar="NAME", help="Tokens: column of the token.")
+@_input(
+    "--token-count-col",
+    metavar="NAME",
+    help="Tokens: column of the number of tokens that a row's log-probability is the sum of.",
+)
+@_input("--text-col", metavar="NAME", help="Tokens: column of the sequence's text, whose bytes and words are counted.")
+@_input("--bytes-col", metavar="NAME", help="Tokens: column of the bytes of a row.")
+@_input("--words-col", metavar="NAME", help="Tokens: column of the words of a row.")
 @_input(
     "--classes", type=Names(), metavar="a,b,c", help="Classes: the order of named ones, the names of nameless ones."
 )
@@ -215,6 +235,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_output("--json", is_flag=True, is_eager=True, callback=_noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")
 @_output("--per-sample", metavar="FILE|-", help="Write the loss of every row (.csv or .parquet; - for CSV on stdout).")
+@_output("--per-sequence", metavar="FILE", help="Tokens: write the loss of every sequence (.csv or .parquet).")
 @_output("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
 @_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
@@ -301,6 +322,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
             gates,
             per_sample=values["per_sample"],
             errors=values["errors"],
+            per_sequence=values["per_sequence"],
             watcher=progress,
         )
     code = ExitCode.OK if report.passed else ExitCode.GATE_FAILED
@@ -330,10 +352,10 @@ def _check_outputs(values: dict[str, Any], path: str, labels_path: str | None) -
         raise fail(
             "bad_option", "--per-sample - and the report cannot share standard output", hint="name a file instead"
         )
-    if values["per_sample"] is not None or values["errors"] is not None:
+    if any(values[name] is not None for name in ("per_sample", "errors", "per_sequence")):
         from ce_cli.outputs import check_outputs
 
-        check_outputs(values["per_sample"], values["errors"], (path, labels_path), stream=True)
+        check_outputs(values["per_sample"], values["errors"], (path, labels_path), values["per_sequence"], stream=True)
 
 
 def _progress(values: dict[str, Any], predictions: Any, labels: Any) -> Any:

@@ -6,6 +6,13 @@ from __future__ import annotations
 METRICS: dict[str, str] = {
     "cross_entropy": "mean loss of the scored rows",
     "cross_entropy_finite": "mean loss of the rows whose loss is finite",
+    "perplexity": "how many tokens, equally likely, would be as hard to predict: exp of the mean loss",
+    "bits_per_token": "mean loss of a token in bits",
+    "bits_per_byte": "loss of all tokens in bits over the bytes of the text",
+    "byte_perplexity": "exp of the loss of all tokens over the bytes of the text",
+    "word_perplexity": "exp of the loss of all tokens over the words of the text",
+    "sequence_sum_mean": "mean over sequences of the loss of all their tokens",
+    "sequence_mean": "mean over sequences of the mean loss of their tokens",
     "cross_entropy_unsmoothed": "mean loss without label smoothing",
     "macro_cross_entropy": "mean of the classes' mean losses, each class counting the same",
     "accuracy": "share of rows whose most probable class is the label",

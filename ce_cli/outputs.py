@@ -33,13 +33,19 @@ def check_writable(path: str | None, option: str, suffixes: tuple[str, ...], *, 
 
 
 def check_outputs(
-    per_sample: str | None, errors: str | None, inputs: Iterable[str | None], *, stream: bool = False
+    per_sample: str | None,
+    errors: str | None,
+    inputs: Iterable[str | None],
+    per_sequence: str | None = None,
+    *,
+    stream: bool = False,
 ) -> None:
-    """Check the files that hold a line per row; none of them may be an input or another output."""
+    """Check the files that hold a line per row or sequence; none of them may be an input or another output."""
     check_writable(per_sample, "--per-sample", (".csv", ".parquet"), stream=stream)
     check_writable(errors, "--errors", (".csv",))
+    check_writable(per_sequence, "--per-sequence", (".csv", ".parquet"))
     taken = {_resolved(path): path for path in inputs if path not in (None, "-")}
-    for path, option in ((per_sample, "--per-sample"), (errors, "--errors")):
+    for path, option in ((per_sample, "--per-sample"), (errors, "--errors"), (per_sequence, "--per-sequence")):
         if path in (None, "-"):
             continue
         if _resolved(path) in taken:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.tasks import classes
+from ce_cli.tasks import classes, token_columns
 from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask
 from ce_cli.tasks.planning import Request, TaskKind, describe
+from ce_cli.tasks.tokens import TokensTask
 
 if TYPE_CHECKING:
     from ce_cli.plan import Options
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # The one place that knows which tasks there are. Classes are what everything else is taken for.
 TASKS: tuple[TaskKind, ...] = (
+    TaskKind("tokens", token_columns.claims, token_columns.prepare, TokensTask),
     TaskKind("binary", lambda _: False, classes.prepare, BinaryTask),
     TaskKind("multiclass", lambda _: True, classes.prepare, MulticlassTask),
 )

@@ -24,8 +24,8 @@ _FEW_ROWS = 30
 def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: DataSet | None) -> Report:
     """Build the report of a run."""
     plan, layout, state = context.plan, context.layout, outcome.state
-    classes = plan.classes
     figures = make_task(context).summarize(state)
+    classes = plan.classes if figures.classes is None else figures.classes
     metrics = {name: figures.metrics[name] for name in METRICS if name in figures.metrics}
     return Report(
         version=__version__,
@@ -53,7 +53,7 @@ def _counts(outcome: Outcome) -> dict[str, int]:
     tallies, aligned = outcome.state.tallies, outcome.counts
     counts = dict.fromkeys(COUNTS, 0)
     counts.update({name: tallies[name].count for name in counts if name in tallies})
-    counts["rows"] = aligned.predictions
+    counts["rows"] = aligned.predictions + outcome.state.unfolded
     counts["scored"] = outcome.state.scored
     counts["unmatched_predictions"] = aligned.unmatched_predictions.count
     counts["unmatched_labels"] = aligned.unmatched_labels.count
@@ -77,7 +77,7 @@ def _issues(
         *_parts(predictions, labels),
         *_row_issues(outcome),
         *_dropped_issues(outcome),
-        *_verdict_issues(outcome, metrics),
+        *_verdict_issues(context, outcome, metrics),
     ]
     if (context.plan.smoothing or context.plan.class_weights) and "skill" in metrics:
         message = "skill and normalized_entropy compare the loss without smoothing and class weights with the prior"
@@ -206,7 +206,7 @@ def _dropped_issues(outcome: Outcome) -> list[Issue]:
     return found
 
 
-def _verdict_issues(outcome: Outcome, metrics: dict[str, Metric]) -> list[Issue]:
+def _verdict_issues(context: Context, outcome: Outcome, metrics: dict[str, Metric]) -> list[Issue]:
     found = []
     skill = metrics.get("skill")
     if skill is not None and -math.inf < skill.value < 0:
@@ -218,7 +218,7 @@ def _verdict_issues(outcome: Outcome, metrics: dict[str, Metric]) -> list[Issue]
                 hint="check the order of the classes, the positive class, and that labels and predictions belong together",
             )
         )
-    if skill is None:
+    if skill is None and context.plan.task != "tokens":
         found.append(Issue("single_class", "note", "all labels are of one class: there is no prior to compare with"))
     if outcome.state.scored < _FEW_ROWS:
         found.append(

@@ -37,7 +37,14 @@ GOOD, BAD, WARNING = "green", "bold red", "yellow"
 _SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_entropy")
 _BESIDE = {"ece": ("ece_l2", "ece_l2_debiased")}
 _IN_HEADLINE = ("cross_entropy", "cross_entropy_finite", "skill", "prior_entropy")
-_IN_UNIT = ("cross_entropy", "cross_entropy_finite", "macro_cross_entropy", "prior_entropy")
+_IN_UNIT = (
+    "sequence_sum_mean",
+    "sequence_mean",
+    "cross_entropy",
+    "cross_entropy_finite",
+    "macro_cross_entropy",
+    "prior_entropy",
+)
 
 _COUNTED = {
     "unmatched_predictions": "without a label",
@@ -196,15 +203,17 @@ def _header(report: Report, width: int) -> list[Text]:
     scores = (
         f"{len(columns.scores):,} columns: {_listed(columns.scores)}" if many else f"column {_listed(columns.scores)}"
     )
+    labels = f"{'the same file' if same_file else _file(report.labels, room)}, {_label_columns(columns.labels)}"
     entries = [
         ("predictions", _file(report.predictions, room)),
-        ("labels", f"{'the same file' if same_file else _file(report.labels, room)}, {_label_columns(columns.labels)}"),
+        ("labels", labels if columns.labels else ""),
         ("task", report.task + (f", {classes}: {_listed(report.classes)}" if report.classes else "")),
         ("scores", f"{report.input}, {scores}"),
-        ("alignment", _alignment(report)),
+        ("alignment", _alignment(report) if columns.labels else ""),
         ("weight", "" if columns.weight is None else f"column {_name(columns.weight)}"),
         ("rows", _rows(report)),
         ("of these", _counted(report.counts, ("infinite", "clipped", "above_one", "renormalized"))),
+        ("sequences", _sequences(report.counts)),
         ("unused", _counted(report.counts, ("unmatched_labels",))),
     ]
     return _entries([(name, text, "") for name, text in entries if text], width)
@@ -239,6 +248,14 @@ def _rows(report: Report) -> str:
         _counted(counts, ("ignored", "zero_weight", "unscored")),
     ]
     return f"{counts['scored']:,} of {counts['rows']:,} scored; {', '.join(filter(None, reasons))}"
+
+
+def _sequences(counts: Mapping[str, int]) -> str:
+    """Return how many sequences and tokens there are, where rows are tokens of sequences."""
+    if "sequences" not in counts:
+        return ""
+    empty = f", {counts['unscored_sequences']:,} more without any" if counts["unscored_sequences"] else ""
+    return f"{counts['sequences']:,}, of {plural(counts['tokens'], 'scored token')}{empty}"
 
 
 def _counted(counts: Mapping[str, int], names: Iterable[str]) -> str:
