@@ -55,12 +55,13 @@ class CsvData:
             raise fail(
                 "unreadable_file", "this is no text: it has NUL bytes", file=path, hint="convert it to UTF-8 or Parquet"
             )
+        self.names: tuple[str, ...] = ("logprobs",)
         if lines is None:
             lines = header and delimiter is None and holds_lists(self._head)
         if lines:
             self.meaning, self.headerless = _LISTS, True
             self._dialect = sniff(self._head, _NO_DELIMITER)
-            self._start, self.names = self._dialect.skip, ("logprobs",)
+            self._start = self._dialect.skip
             return
         self._dialect = sniff(self._head, delimiter)
         cells, end = first_record(self._head, self._dialect, path)

@@ -52,8 +52,10 @@ class PerSequenceFile(RowFile):
         self._parquet = path.lower().endswith(".parquet")
         role = context.layout.roles.get("sequence")
         self._named = role is not None
+        self._open: _Open | None = None
+        self._done: list[_Open] = []
+        self._writer: Any = None
         self._key = "row" if role is None else role.column
-        self._start()
 
     def write(self, rows: ScoredRows) -> None:
         """Add the next rows to the sequence they go on with, or start new ones."""
@@ -69,12 +71,7 @@ class PerSequenceFile(RowFile):
     def restart(self) -> None:
         """Forget all rows."""
         super().restart()
-        self._start()
-
-    def _start(self) -> None:
-        self._open: _Open | None = None
-        self._done: list[_Open] = []
-        self._writer: Any = None
+        self._open, self._done = None, []
 
     def _read(self, rows: ScoredRows) -> list[_Open]:
         assert self._task is not None  # the constructor made sure

@@ -104,7 +104,7 @@ def _tokens(column: pa.Array) -> tuple[pa.Array, Ints]:
     if not is_list(column.type):
         cells = pc.fill_null(texts(column), "")
         cells = pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, r"[\[\](),;]", " "))
-        column = pc.split_pattern_whitespace(cells)
+        column = pc.utf8_split_whitespace(cells)
         lengths = _lengths(column)
         empty = view(pc.equal(cells, "").cast(pa.int8()))
         assert empty is not None  # int8 has a view
