@@ -423,6 +423,10 @@ def _worst(report: Report, width: int) -> list[Text]:
         _numbers("prob of label", (cell_number(row.prob) for row in rows)),
         _numbers("loss", (cell_number(row.loss) for row in rows)),
     ]
+    if not any(row.predicted for row in rows):
+        del columns[3]
+    if not any(row.label for row in rows):
+        del columns[2]
     if all(row.id is None for row in rows):
         del columns[1]
     title = _line(_Span("worst rows", TITLE), _Span(f"{GAP}loss in {report.unit}", QUIET))

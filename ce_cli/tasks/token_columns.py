@@ -116,18 +116,21 @@ def _log_column(table: TableInfo) -> str | None:
 
 
 def _is_sequence(table: TableInfo, name: str) -> bool:
-    """Tell whether a column holds a list of scores in each row: as a list, or as text such as -1.5 -0.25."""
+    """Tell whether a column holds a list of scores in each row: as a list, or as text such as -1.5 -0.25.
+
+    One such cell among the first is enough; the others are checked like every row.
+    """
     column = table.columns[name]
     if column.kind == "list":
         return True
     cells = [cell for cell in column.cells if cell]
-    return column.kind == "text" and bool(cells) and all(map(_is_list_text, cells))
+    return column.kind == "text" and any(map(_is_list_text, cells))
 
 
 def _is_list_text(cell: str) -> bool:
     words = "".join(" " if mark in "[](),;" else mark for mark in cell).split()
     try:
-        return bool([number(word) for word in words if word not in UNSCORED_WORDS])
+        return bool([number(word) for word in words if word not in UNSCORED_WORDS]) and len(words) > 1
     except ValueError:
         return False
 

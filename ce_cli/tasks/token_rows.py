@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ce_cli.block import Pair
 from ce_cli.checks import RowChecks
@@ -45,6 +44,8 @@ class Sequences(NamedTuple):
 
 def sequences_of(layout: Layout, pair: Pair) -> Sequences:
     """Return the sequences of a pair: rows of one id, or else of one number, that stand together."""
+    import pyarrow.compute as pc
+
     n = len(pair.rows)
     changes = np.ones(n, dtype=np.bool_)
     role = layout.roles.get("sequence")
@@ -101,6 +102,8 @@ def unfolded(layout: Layout, pair: Pair) -> Pair:
 
 def _tokens(column: pa.Array) -> tuple[pa.Array, Ints]:
     """Return the tokens of all rows, one after another, and how many each row has."""
+    import pyarrow.compute as pc
+
     if not is_list(column.type):
         cells = pc.fill_null(texts(column), "")
         cells = pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, r"[\[\](),;]", " "))
@@ -121,6 +124,8 @@ def _tokens(column: pa.Array) -> tuple[pa.Array, Ints]:
 
 
 def _lengths(column: pa.Array) -> Ints:
+    import pyarrow.compute as pc
+
     lengths = view(pc.fill_null(pc.list_value_length(column), 0))
     assert lengths is not None  # they are integers
     return lengths.astype(np.int64)
@@ -128,6 +133,8 @@ def _lengths(column: pa.Array) -> Ints:
 
 def _numbers(words: pa.Array) -> pa.Array:
     """Return words as numbers, or as they are where one is none: the checks tell which."""
+    import pyarrow.compute as pc
+
     if words.null_count == 0:
         for word in UNSCORED_WORDS:
             same = pc.equal(words, word)
