@@ -4,7 +4,7 @@ import math
 import pickle
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import mpmath
@@ -52,7 +52,7 @@ def gathered(
     """Return what some workers gather of blocks that come in some order."""
     states = [SequenceStatistics({"bytes": True}) for _ in range(workers)]
     edges = sorted({0, *(cut for cut in cuts if cut < len(ids)), len(ids)})
-    blocks = list(zip(edges, edges[1:], strict=False))
+    blocks = list(pairwise(edges))
     for number in sorted(range(len(blocks)), key=lambda one: order[one % len(order)]):
         a, b = blocks[number]
         note(states[number % workers], ids[a:b], a, loss[a:b], None if weight is None else weight[a:b])
