@@ -28,6 +28,7 @@ _FOLD_RUNS = 1 << 13  # whole sequences that wait to be added together
 _PART_BITS = 36
 _MOST_ROWS = 1 << 17  # of a run in one block
 _SAFE = 2.0**600  # magnitudes in [1/this, this] or 0 can be cut by adding and subtracting a constant
+_HUGE = 2.0**1000
 
 
 class Runs(NamedTuple):
@@ -344,7 +345,11 @@ class SequenceStatistics:
         if not waiting:
             return
         scored = np.concatenate([one.scored for one in waiting])
+        everything = np.ones(len(scored), dtype=np.bool_)
         infinite = np.concatenate([one.infinite for one in waiting]) > 0
+        infinite |= np.isinf(
+            _column(waiting, "loss", everything)
+        )  # each of its tokens may be within the range of float64
         if waiting[0].keys is not None:
             self._keys.append(np.concatenate([one.keys for one in waiting if one.keys is not None]))
             self._firsts.append(np.concatenate([one.first for one in waiting]))
@@ -464,11 +469,14 @@ def _slow_sums(values: Floats, starts: Ints) -> list[Floats]:
 
 
 def rounded(parts: Sequence[Floats], n: int) -> Floats:
-    """Return the sums of arrays of `n` values, each rounded once."""
+    """Return the sums of arrays of `n` values, each rounded once; infinite beyond the range of float64."""
     if len(parts) == 1:
         return parts[0]
-    if not parts:
+    if not parts or n == 0:
         return np.zeros(n)
+    if any(float(np.abs(part).max()) > _HUGE for part in parts):
+        rows = zip(*(part.tolist() for part in parts), strict=True)
+        return np.array([to_float(sum(map(Fraction, row), Fraction(0))) for row in rows])
     if len(parts) == 2:
         return parts[0] + parts[1]
     return np.fromiter(map(math.fsum, zip(*(part.tolist() for part in parts), strict=True)), np.float64, n)

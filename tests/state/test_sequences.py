@@ -155,3 +155,9 @@ def test_an_infinite_loss_is_counted_by_its_sequence() -> None:
     note(state, [1, 1, 2], 0, np.array([1.0, math.inf, 2.0]), None)
     whole = state.closed()
     assert (whole.sequences, whole.infinite, whole.tokens()) == (2, 1, 3)
+
+
+def test_a_sum_beyond_the_range_of_float64_is_infinite() -> None:
+    for cuts in ([], [1]):
+        state = gathered([1, 1, 1, 2], np.array([1e308, 1e308, 1e308, 2.0]), None, cuts, [0], 1)
+        assert (state.sequences, state.infinite) == (2, 1)
