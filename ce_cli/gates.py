@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ce_cli.errors import CeError, Problem
 from ce_cli.metrics import METRICS, QUANTILES
-from ce_cli.report import COUNTS, ClassRow, GateResult, Metric
+from ce_cli.report import COUNTS, TOKEN_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -220,7 +220,7 @@ def _parse_subject(text: str) -> Subject:
         return RowSumSubject()
     name, dot, field = text.partition(".")
     if name == "counts":
-        return CountSubject(_known(field, COUNTS, "count", "counts.{}", "counts.infinite == 0"))
+        return CountSubject(_known(field, (*COUNTS, *TOKEN_COUNTS), "count", "counts.{}", "counts.infinite == 0"))
     if name == "quantiles":
         return QuantileSubject(_known(field, QUANTILES, "quantile", "quantiles.{}", "quantiles.0.99 < 2.5"))
     if name not in METRICS:

@@ -113,6 +113,8 @@ COUNTS: tuple[str, ...] = (
     "renormalized",
     "invalid",
 )
+# What a report counts where rows are tokens.
+TOKEN_COUNTS: tuple[str, ...] = ("tokens", "sequences", "unscored_sequences")
 
 
 @dataclass(frozen=True, repr=False)
