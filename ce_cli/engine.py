@@ -131,8 +131,9 @@ class Job(NamedTuple):
     options: Options
 
     def chunk_rows(self, sinks: Sequence[RowSink]) -> int:
-        """Return how many rows make a piece of work: fewer where every row is kept until it is written."""
-        return self.options.chunk_rows or (CHUNK_ROWS // 2 if sinks else CHUNK_ROWS)
+        """Return how many rows make a piece of work: fewer where every row is kept, or holds a list of values."""
+        rows = CHUNK_ROWS // 2 if sinks else CHUNK_ROWS
+        return self.options.chunk_rows or (rows // 32 if "list" in self.context.layout.roles else rows)
 
     def bytes_read(self) -> int:
         """Return how much of both inputs has been read."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ce_cli.errors import FIRST_ROWS
 
 if TYPE_CHECKING:
@@ -19,9 +21,13 @@ class Tally:
     first: tuple[int, ...] = ()
 
     def add(self, rows: Ints) -> None:
-        """Add rows by their numbers from 0, `(n,) int64`, in ascending order."""
+        """Add rows by their numbers from 0, `(n,) int64`, in ascending order; one that holds several values may recur."""
         self.count += len(rows)
-        self._keep((rows[:FIRST_ROWS] + 1).tolist())
+        if len(rows) > 1:
+            changes = np.ones(len(rows), dtype=np.bool_)
+            np.not_equal(rows[1:], rows[:-1], out=changes[1:])
+            rows = rows[np.flatnonzero(changes)[:FIRST_ROWS]]
+        self._keep((rows + 1).tolist())
 
     def merge(self, other: Tally) -> None:
         """Add what another tally has seen."""
@@ -29,4 +35,4 @@ class Tally:
         self._keep(other.first)
 
     def _keep(self, rows: list[int] | tuple[int, ...]) -> None:
-        self.first = tuple(sorted((*self.first, *rows))[:FIRST_ROWS])
+        self.first = tuple(sorted({*self.first, *rows})[:FIRST_ROWS])

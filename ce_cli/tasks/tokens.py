@@ -148,7 +148,8 @@ class TokensTask:
         )
         told = {}
         if self.gathers_sequences():
-            members = np.union1d(at, unscored)
+            members = np.zeros(len(pair.rows), dtype=np.bool_)
+            members[at] = members[unscored] = True
             told["sequences"] = self._runs(pair, sequences, sizes, weight, members, unscored)
         return Checked(block, ignored, checks.kept, Notes(notes.flags, notes.sum_error), told=told, unscored=unscored)
 
@@ -328,14 +329,13 @@ class TokensTask:
         sequences: Sequences,
         sizes: Mapping[str, Floats],
         weight: Floats | None,
-        members: Ints,
+        members: Bools,
         unscored: Ints,
     ) -> Runs:
         """Return the sequences of a block; the sizes of `members`, the valid rows and those without a score, count."""
         starts, count = sequences.starts, len(sequences.starts)
         ends = np.append(starts[1:], len(pair.rows)) - 1
-        by = np.zeros(len(pair.rows))
-        by[members] = 1.0 if weight is None else weight[members]
+        by = np.where(members, 1.0 if weight is None else weight, 0.0)
         parts = {}
         for name, values in sizes.items():
             product = np.where(by > 0, values, 0.0) * by

@@ -297,8 +297,19 @@ def test_files_of_rows_and_of_sequences(tmp_path: Path) -> None:
 
 def test_gates_know_the_figures(tmp_path: Path) -> None:
     write(tmp_path, p=lines("seq_id,logprob", "a,-1", "b,-3"))
-    done = ce("p.csv", "--gate", "perplexity < 8", "--gate", "perplexity < 7", "--json", cwd=tmp_path, expect=1)
-    assert [gate["passed"] for gate in json.loads(done.out)["gates"]] == [True, False]
+    done = ce(
+        "p.csv",
+        "--gate",
+        "perplexity < 8",
+        "--gate",
+        "perplexity < 7",
+        "--gate",
+        "counts.sequences == 2",
+        "--json",
+        cwd=tmp_path,
+        expect=1,
+    )
+    assert [gate["passed"] for gate in json.loads(done.out)["gates"]] == [True, False, True]
 
 
 def test_lists_that_are_empty_are_not_scored() -> None:
@@ -307,3 +318,14 @@ def test_lists_that_are_empty_are_not_scored() -> None:
     assert (report.counts["sequences"], report.counts["unscored_sequences"]) == (2, 2)
     with pytest.raises(CeError, match="no_scored_samples"):
         evaluate(pa.table({"logprobs": pa.array([[], None], pa.list_(pa.float64()))}))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3])
+def test_lists_give_the_same_report_in_any_chunks(chunk: int) -> None:
+    lists = [[-math.inf, -math.inf, -1.0], [-math.inf] * 6, [-2.0, -2.0], [-math.inf, 0.0]]
+    data = pa.table({"logprobs": lists, "doc_id": ["x", "x", "y", "y"]})
+    whole = evaluate(data, jobs=1)
+    (issue,) = [one for one in whole.issues if one.code == "infinite"]
+    assert (issue.count, issue.first_rows) == (9, (1, 2, 4))
+    assert evaluate(data, chunk_rows=chunk, jobs=3).to_dict() == whole.to_dict()
+    assert whole.counts["sequences"] == 2
