@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from ce_cli.errors import CODES, CeError, Problem
 from ce_cli.render.errors import errors_json
-from ce_cli.report import COUNTS, Metric, Report
+from ce_cli.report import COUNTS, TOKEN_COUNTS, Metric, Report
 from tests.factories import bad_report, good_report, many_classes_report
 
 SCHEMA = json.loads((files("ce_cli") / "report.schema.json").read_text(encoding="utf-8"))
@@ -81,7 +81,7 @@ def test_numbers_are_numbers(value: object) -> None:
 def test_the_schema_knows_the_same_words() -> None:
     definitions = SCHEMA["$defs"]
     assert tuple(definitions["error"]["properties"]["code"]["enum"]) == CODES
-    assert tuple(definitions["counts"]["properties"]) == COUNTS
+    assert tuple(definitions["counts"]["properties"]) == (*COUNTS, *TOKEN_COUNTS)
     assert tuple(definitions["counts"]["required"]) == COUNTS
     assert list(definitions["report"]["properties"]) == list(good_report().to_dict())
 
