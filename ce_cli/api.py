@@ -19,7 +19,7 @@ from ce_cli.setup import prepare
 from ce_cli.summary import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ce_cli.engine import Watcher
     from ce_cli.gates import Gate
@@ -38,6 +38,7 @@ def evaluate(
     per_sample: str | os.PathLike[str] | None = None,
     gradients: str | os.PathLike[str] | None = None,
     errors: str | os.PathLike[str] | None = None,
+    per_sequence: str | os.PathLike[str] | None = None,
     **options: Unpack[OptionValues],
 ) -> Report:
     """Evaluate predictions against labels.
@@ -45,8 +46,8 @@ def evaluate(
     predictions: a path (file, folder or glob), an Arrow table or anything that speaks its C stream interface, a pandas
     frame, or a NumPy array: `(n,)` scores of the positive class or `(n, k)` scores of K classes. labels: the same, `(n,)`
     as an array; None where a column of the predictions holds them. gates: expressions, see the documentation of gates.
-    per_sample, gradients, errors: files to write, as the options of that name do. options: every field of `Options`, named
-    as the command-line options are, with underscores; a list where an option takes several names.
+    per_sample, per_sequence, gradients, errors: files to write, as the options of that name do. options: every field of
+    `Options`, named as the command-line options are, with underscores; a list where an option takes several names.
 
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.
@@ -55,7 +56,7 @@ def evaluate(
     chosen = options_from(dict(options))
     mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.looks_first)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
-    named = {"per_sample": per_sample, "gradients": gradients, "errors": errors}
+    named = {"per_sample": per_sample, "per_sequence": per_sequence, "gradients": gradients, "errors": errors}
     outputs = {name: os.fspath(path) for name, path in named.items() if path is not None}
     inputs = [os.fspath(data) for data in (predictions, labels) if isinstance(data, (str, os.PathLike))]
     check_outputs(outputs, inputs)
@@ -87,8 +88,14 @@ def _sinks(context: Context, outputs: Mapping[str, str]) -> Iterator[RowFile]:
         return
     from ce_cli.render.gradients import GradientFile
     from ce_cli.render.rows import ErrorsFile, PerSampleFile
+    from ce_cli.render.sequences import PerSequenceFile
 
-    kinds = {"per_sample": PerSampleFile, "gradients": GradientFile, "errors": ErrorsFile}
+    kinds: dict[str, Callable[[str, Context], RowFile]] = {
+        "per_sample": PerSampleFile,
+        "per_sequence": PerSequenceFile,
+        "gradients": GradientFile,
+        "errors": ErrorsFile,
+    }
     for name, path in outputs.items():
         yield kinds[name](path, context)
 

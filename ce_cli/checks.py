@@ -125,7 +125,8 @@ class RowChecks:
             return
         numbers = (self.rows if rows is None else rows)[at]
         order = np.argsort(numbers, kind="stable")
-        self.faults.add(code, file, numbers[order], describe(int(at[order[0]])), hint)
+        # A row that holds several values may fail more than once.
+        self.faults.add(code, file, np.unique(numbers), describe(int(at[order[0]])), hint)
         self.faults.invalid += len(at)
         if self._keep:
             self.kept += [self._row(code, int(row), describe(int(row))) for row in at]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ce_cli.report import Report
 
 
+_TABLES = ("per_sample", "per_sequence", "gradients", "errors")
 SECTIONS = ("Input", "Scoring", "Statistics", "Output", "Gates", "Work")
 
 
@@ -136,7 +137,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input(
     "-t",
     "--task",
-    type=click.Choice(["auto", "binary", "multiclass", "multilabel", "regression"]),
+    type=click.Choice(["auto", "binary", "multiclass", "multilabel", "regression", "tokens"]),
     default="auto",
     help="What is predicted.",
 )
@@ -149,9 +150,9 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input("--input-base", type=click.Choice(["e", "2", "10"]), default="e", help="Base of log-probabilities.")
 @_input(
     "--format",
-    type=click.Choice(["auto", "csv", "tsv", "parquet"]),
+    type=click.Choice(["auto", "csv", "tsv", "parquet", "lines"]),
     default="auto",
-    help="Format of the files; compression (gz, bz2, zst) is recognised.",
+    help="Format of the files (lines: log-probabilities of a sequence on each line); compression (gz, bz2, zst) is recognised.",
 )
 @_input("--delimiter", metavar="C", help="Character between the cells of text files.")
 @_input("--no-header", is_flag=True, help="Text files have no header; their columns are called 1, 2, ….")
@@ -164,6 +165,20 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     help="Key column of both files, or NAME=NAME where they call it differently (repeatable).",
 )
 @_input("--weight-col", metavar="NAME", help="Column of the weights; none weighs unless it is named here.")
+@_input(
+    "--sequence-col",
+    metavar="NAME",
+    help="Tokens: column that names the sequence (sentence, document) of a row; its rows stand together.",
+)
+@_input("--token-col", metavar="NAME", help="Tokens: column of the token.")
+@_input(
+    "--token-count-col",
+    metavar="NAME",
+    help="Tokens: column of the number of tokens that a row's log-probability is the sum of.",
+)
+@_input("--text-col", metavar="NAME", help="Tokens: column of the sequence's text, whose bytes and words are counted.")
+@_input("--bytes-col", metavar="NAME", help="Tokens: column of the bytes of a row.")
+@_input("--words-col", metavar="NAME", help="Tokens: column of the words of a row.")
 @_input(
     "--classes", type=Names(), metavar="a,b,c", help="Classes: the order of named ones, the names of nameless ones."
 )
@@ -252,6 +267,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     metavar="FILE|-",
     help="Write the gradient of the mean loss by the logits of every row (.csv or .parquet; - for CSV on stdout).",
 )
+@_output("--per-sequence", metavar="FILE", help="Tokens: write the loss of every sequence (.csv or .parquet).")
 @_output("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
 @_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
@@ -378,7 +394,7 @@ def _check_outputs(values: dict[str, Any], path: str, labels_path: str | None) -
 
 def _tables(values: dict[str, Any]) -> dict[str, str]:
     """Return the files with a line per row that are wanted, by their options."""
-    return {name: values[name] for name in ("per_sample", "gradients", "errors") if values[name] is not None}
+    return {name: values[name] for name in _TABLES if values[name] is not None}
 
 
 def _progress(values: dict[str, Any], predictions: Any, labels: Any) -> Any:

@@ -16,7 +16,7 @@ from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, s
 from ce_cli.readers.arrays import cell_text
 from ce_cli.setup import make_task
 from ce_cli.state.evaluation import EvalState
-from ce_cli.tasks.base import slices
+from ce_cli.tasks.base import Unfolding, slices
 from ce_cli.workers import Workers, default_jobs
 
 if TYPE_CHECKING:
@@ -128,9 +128,10 @@ class Job(NamedTuple):
     options: Options
 
     def chunk_rows(self, sinks: Sequence[RowSink]) -> int:
-        """Return how many rows make a piece of work: fewer where every row is kept until it is written."""
+        """Return how many rows make a piece of work: fewer where every row is kept, or holds a list of values."""
         kept = max(1, min(CHUNK_ROWS // 2, _KEPT_CELLS // max(1, self.context.plan.k)))
-        return self.options.chunk_rows or (kept if sinks else CHUNK_ROWS)
+        rows = kept if sinks else CHUNK_ROWS
+        return self.options.chunk_rows or (max(1, rows // 32) if "list" in self.context.layout.roles else rows)
 
     def bytes_read(self) -> int:
         """Return how much of both inputs has been read."""
@@ -240,6 +241,9 @@ class _Worker:
         pieces: list[Piece] = []
         kept: list[FaultRow] = []
         offset = 0
+        if isinstance(self._task, Unfolding):
+            before, pair = len(pair.rows), self._task.unfold(pair)
+            state.unfolded += len(pair.rows) - before
         for part in slices(pair, self._task.block_rows(pair)):
             checked = self._task.check(part, faults, keep=self._keep_faults)
             kept += checked.faults
@@ -276,6 +280,10 @@ class _Worker:
         at = slice(None) if checked.block.at is None else checked.block.at
         rows = part.rows[at]
         state.tallies["ignored"].add(part.rows[checked.ignored])
+        if checked.unscored is not None:
+            state.tallies["unscored"].add(part.rows[checked.unscored])
+        for name, told in checked.told.items():
+            state.parts[name].note(told)
         for name, flags in checked.notes.flags.items():
             state.tally(name, None if flags is None else flags[at], rows)
         if checked.notes.sum_error is not None:

@@ -13,7 +13,7 @@ from ce_cli.errors import fail
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-TASKS = ("auto", "binary", "multiclass", "multilabel", "regression")
+TASKS = ("auto", "binary", "multiclass", "multilabel", "regression", "tokens")
 INPUTS = ("probs", "percent", "logits", "logprobs")
 BASES = ("e", "2", "10")
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}
@@ -50,6 +50,12 @@ class Options:
     pred_cols: tuple[str, ...] = ()
     id_col: tuple[str, ...] = ()
     weight_col: str | None = None
+    sequence_col: str | None = None
+    token_col: str | None = None
+    token_count_col: str | None = None
+    text_col: str | None = None
+    bytes_col: str | None = None
+    words_col: str | None = None
     classes: tuple[str, ...] = ()
     positive: str | None = None
     align: str = "auto"
@@ -77,7 +83,7 @@ class Options:
             "task": TASKS,
             "input": (None, *INPUTS),
             "input_base": BASES,
-            "format": ("auto", "csv", "tsv", "parquet"),
+            "format": ("auto", "csv", "tsv", "parquet", "lines"),
             "align": ALIGNMENTS,
             "missing": ("error", "drop"),
             "row_sum": ROW_SUMS,
@@ -162,6 +168,12 @@ class OptionValues(TypedDict, total=False):
     pred_cols: str | Iterable[str]
     id_col: str | Iterable[str]
     weight_col: str | None
+    sequence_col: str | None
+    token_col: str | None
+    token_count_col: str | None
+    text_col: str | None
+    bytes_col: str | None
+    words_col: str | None
     classes: Iterable[object]
     positive: object
     align: str
@@ -251,7 +263,7 @@ class EvalPlan:
         parts = {
             "task": self.task,
             "input": self.scale.value + ("" if self.input_base == "e" else f"-base{self.input_base}"),
-            "k": self.k,
+            **({"k": self.k} if self.k else {}),
             "n": n,
             "base": self.base,
             "eps": "none" if self.eps is None else repr(self.eps),

@@ -123,9 +123,8 @@ COUNTS: tuple[str, ...] = (
     "renormalized",
     "invalid",
 )
-
-# Counts of single tasks, absent elsewhere: the known cells of multilabel rows.
-TASK_COUNTS: tuple[str, ...] = ("cells",)
+# Counts of single tasks, absent elsewhere: the known cells of multilabel rows; tokens and their sequences.
+TASK_COUNTS: tuple[str, ...] = ("cells", "tokens", "sequences", "unscored_sequences")
 
 
 @dataclass(frozen=True, repr=False)

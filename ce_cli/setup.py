@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.tasks import binning, classes, labelsets
+from ce_cli.errors import fail
+from ce_cli.tasks import binning, classes, labelsets, token_columns
 from ce_cli.tasks.binary import BinaryTask
 from ce_cli.tasks.multiclass import MulticlassTask
 from ce_cli.tasks.multilabel import MultilabelTask
 from ce_cli.tasks.planning import Request, TaskKind, describe, refuse, with_gradients
 from ce_cli.tasks.regression import RegressionTask
+from ce_cli.tasks.tokens import TokensTask
 
 if TYPE_CHECKING:
     from ce_cli.plan import Options
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 # The one place that knows which tasks there are. Classes are what everything else is taken for.
 TASKS: tuple[TaskKind, ...] = (
     TaskKind("regression", binning.claims, binning.prepare, RegressionTask, binning.OPTIONS),
+    TaskKind("tokens", token_columns.claims, token_columns.prepare, TokensTask, token_columns.OPTIONS),
     TaskKind("binary", lambda _: False, classes.prepare, BinaryTask),
     TaskKind("multiclass", lambda _: True, classes.prepare, MulticlassTask),
     TaskKind("multilabel", lambda _: False, labelsets.prepare, MultilabelTask),
@@ -43,7 +46,11 @@ def prepare(
         if other is not kind:
             refuse(request, kind.name, **dict.fromkeys(other.options, f"it is for --task {other.name}"))
     context = kind.prepare(request)
-    return context._replace(plan=with_gradients(context.plan)) if gradients else context
+    if not gradients:
+        return context
+    if not make_task(context).gradient_names():
+        raise fail("bad_option", "--gradients needs the score of every class: here there is only that of what came")
+    return context._replace(plan=with_gradients(context.plan))
 
 
 def make_task(context: Context) -> Task:

@@ -24,8 +24,8 @@ _FEW_ROWS = 30
 def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: DataSet | None) -> Report:
     """Build the report of a run."""
     plan, layout, state = context.plan, context.layout, outcome.state
-    classes = plan.classes
     figures = make_task(context).summarize(state)
+    classes = plan.classes if figures.classes is None else figures.classes
     order = list(METRICS)
     metrics = dict(sorted(figures.metrics.items(), key=lambda item: order.index(item[0])))
     return Report(
@@ -54,7 +54,7 @@ def _counts(outcome: Outcome) -> dict[str, int]:
     tallies, aligned = outcome.state.tallies, outcome.counts
     counts = dict.fromkeys(COUNTS, 0)
     counts.update({name: tallies[name].count for name in counts if name in tallies})
-    counts["rows"] = aligned.predictions
+    counts["rows"] = aligned.predictions + outcome.state.unfolded
     counts["scored"] = outcome.state.scored
     counts["unmatched_predictions"] = aligned.unmatched_predictions.count
     counts["unmatched_labels"] = aligned.unmatched_labels.count
@@ -245,7 +245,7 @@ def _verdict_issues(outcome: Outcome, metrics: dict[str, Metric]) -> list[Issue]
                 hint="check the order of the classes, the positive class, and that labels and predictions belong together",
             )
         )
-    if skill is None:
+    if skill is None and outcome.state.plan.task != "tokens":
         alike = "no label varies" if outcome.state.plan.task == "multilabel" else "all labels are of one class"
         found.append(Issue("single_class", "note", f"{alike}: there is no prior to compare with"))
     if outcome.state.scored < _FEW_ROWS:

@@ -11,12 +11,15 @@ files that are here.
 """
 
 import ast
+import math
 import platform
+import re
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +73,56 @@ TOPICS = {
     "xmlrpc",
 }
 SHORTEST_DOCSTRING = 10  # words: a shorter one seldom says what it is about
+
+# What the trigram model is tested on; it is trained on the docstrings of all other modules.
+HELD_OUT_MODULE = "textwrap"
+NGRAM_WEIGHTS = (0.2, 0.4, 0.35)  # of single words, pairs and triples
+SPELLED_WEIGHT = 0.05  # of words spelled in bytes
+TRANSLATION_ROUNDS = 20
+UNKNOWN_WORD = 0.05  # share of a translation that may be any word
+
+# German and English of our own making: the first sentences train, the last HELD_OUT_SENTENCES are scored.
+HELD_OUT_SENTENCES = 10
+SENTENCES = """
+das haus ist klein|the house is small
+das haus ist alt|the house is old
+der hund ist klein|the dog is small
+der hund schläft|the dog sleeps
+die katze schläft|the cat sleeps
+die katze ist alt|the cat is old
+ein hund sieht das haus|a dog sees the house
+eine katze sieht den hund|a cat sees the dog
+der mann sieht die katze|the man sees the cat
+der mann liest ein buch|the man reads a book
+die frau liest das buch|the woman reads the book
+die frau sieht ein haus|the woman sees a house
+das buch ist neu|the book is new
+das kind liest|the child reads
+das kind sieht den mann|the child sees the man
+ein kind schläft|a child sleeps
+die frau ist klug|the woman is clever
+der mann ist alt und klug|the man is old and clever
+das kind und der hund schlafen|the child and the dog sleep
+die frau und der mann lesen|the woman and the man read
+ein mann kauft ein haus|a man buys a house
+die frau kauft ein buch|the woman buys a book
+das neue haus ist klein|the new house is small
+der alte mann schläft|the old man sleeps
+eine kluge frau liest ein neues buch|a clever woman reads a new book
+der kleine hund sieht die alte katze|the small dog sees the old cat
+das kind kauft ein buch und liest|the child buys a book and reads
+die katze sieht das kind|the cat sees the child
+die frau schläft|the woman sleeps
+der hund ist alt|the dog is old
+das buch ist alt|the book is old
+das kind ist klug|the child is clever
+ein mann sieht den hund|a man sees the dog
+die frau kauft das haus|the woman buys the house
+der mann liest das neue buch|the man reads the new book
+eine frau sieht die kleine katze|a woman sees the small cat
+das kind und die katze schlafen|the child and the cat sleep
+der kluge hund kauft einen garten|the clever dog buys a garden
+"""
 
 Floats = npt.NDArray[np.floating]
 Codes = npt.NDArray[np.integer]
@@ -266,6 +319,95 @@ def docstrings_within(node: Documented, name: str) -> Iterator[tuple[str, str]]:
             yield from docstrings_within(child, f"{name}.{child.name}")
 
 
+class NGrams(NamedTuple):
+    """How often runs of one, two and three words occur, and how often each run of none, one and two was followed by any."""
+
+    words: tuple[Counter[tuple[str, ...]], ...]
+    histories: tuple[Counter[tuple[str, ...]], ...]
+
+
+def make_language() -> None:
+    """Words of docstrings by an interpolated trigram model: a row for each, with its bytes."""
+    documents = read_docstrings()
+    held_out = documents["id"].str.split(".").str[0] == HELD_OUT_MODULE
+    counts = ngram_counts(pieces(text) for text in documents["text"][~held_out])
+    rows: dict[str, list[Any]] = {"sequence_id": [], "token": [], "logprob": [], "bytes": []}
+    for name, text in documents[["id", "text"]][held_out].itertuples(index=False):
+        history = ("", "")
+        for word in [*pieces(text), ""]:  # the empty word ends a docstring
+            rows["sequence_id"].append(name)
+            rows["token"].append(word.replace(" ", "▁") or "</s>")
+            rows["logprob"].append(math.log(trigram_probability(counts, history, word)))
+            rows["bytes"].append(len(word.encode()))
+            history = (history[1], word)
+    write_csv("language/trigram.csv", rows, "%.9g")
+
+
+def pieces(text: str) -> list[str]:
+    """Words, numbers and marks, each with the blank before it: together they are the text."""
+    return re.findall(r" ?(?:[^\W_]+|\S)", text)
+
+
+def ngram_counts(texts: Iterable[Sequence[str]]) -> NGrams:
+    """Count the words of all texts, each begun by two empty words and ended by one."""
+    counts = NGrams((Counter(), Counter(), Counter()), (Counter(), Counter(), Counter()))
+    for words in texts:
+        padded = ["", "", *words, ""]
+        for at in range(2, len(padded)):
+            for length in range(3):
+                counts.words[length][tuple(padded[at - length : at + 1])] += 1
+                counts.histories[length][tuple(padded[at - length : at])] += 1
+    return counts
+
+
+def trigram_probability(counts: NGrams, history: tuple[str, ...], word: str) -> float:
+    """Jelinek and Mercer's interpolation with fixed weights; spelling gives every word of bytes some probability.
+
+    The weight of a history that never occurred goes to the shorter ones.
+    """
+    estimates, weights = [1 / 257 ** (len(word.encode()) + 1)], [SPELLED_WEIGHT]
+    for length, weight in enumerate(NGRAM_WEIGHTS):
+        before = history[len(history) - length :]
+        if counts.histories[length][before]:
+            estimates.append(counts.words[length][*before, word] / counts.histories[length][before])
+            weights.append(weight)
+    return float(np.dot(estimates, weights) / sum(weights))
+
+
+def make_translation() -> None:
+    """English words given the German sentence by IBM Model 1: a list of log-probabilities for each sentence."""
+    pairs = [tuple(side.split() for side in line.split("|")) for line in SENTENCES.strip().splitlines()]
+    train, test = pairs[:-HELD_OUT_SENTENCES], pairs[-HELD_OUT_SENTENCES:]
+    table = translation_table(train)
+    vocabulary = {word for _, target in train for word in target}
+    rows: dict[str, list[Any]] = {"logprobs": [], "text": []}
+    for source, target in test:
+        known = [np.mean([table.get((word, given), 0.0) for given in ("", *source)]) for word in target]
+        mixed = [(1 - UNKNOWN_WORD) * share + UNKNOWN_WORD / (len(vocabulary) + 1) for share in known]
+        rows["logprobs"].append(" ".join(f"{math.log(share):.6f}" for share in mixed))
+        rows["text"].append(" ".join(target))
+    write_csv("translation/model1.csv", rows)
+
+
+def translation_table(pairs: Sequence[Sequence[Sequence[str]]]) -> dict[tuple[str, str], float]:
+    """Estimate the probability of a target word given a source word or none: Brown et al. 1993, by expectation maximisation."""
+    table: dict[tuple[str, str], float] = {}
+    for source, target in pairs:
+        table.update({(word, given): 1.0 for word in target for given in ("", *source)})
+    for _ in range(TRANSLATION_ROUNDS):
+        expected: Counter[tuple[str, str]] = Counter()
+        totals: Counter[str] = Counter()
+        for source, target in pairs:
+            for word in target:
+                whole = sum(table[word, given] for given in ("", *source))
+                for given in ("", *source):
+                    share = table[word, given] / whole
+                    expected[word, given] += share  # type: ignore[assignment]
+                    totals[given] += share  # type: ignore[assignment]
+        table = {pair: count / totals[pair[1]] for pair, count in expected.items()}
+    return table
+
+
 def read(path: Path) -> pd.DataFrame:
     """Read a file as it was written: every float exactly."""
     table = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
@@ -327,7 +469,7 @@ def print_losses() -> None:
     """Read every pair back and print its mean loss, to compare with what ce-eval says."""
     print(f"{'predictions':<36}{'labels':<26}{'rows':>5}{'infinite':>9}  mean loss in nats")
     for path in sorted(HERE.glob("*/*.csv")) + sorted(HERE.glob("*/*.parquet")):
-        if path.stem == "labels":
+        if path.stem == "labels" or path.parent.name in ("language", "translation"):
             continue
         rows = read(path)
         labels = next(path.parent.glob("labels.*"), None)
@@ -337,6 +479,15 @@ def print_losses() -> None:
         print_mean(f"{path.parent.name}/{path.name}", labels.name if labels else "in the same file", loss)
         if "weight" in rows:
             print_mean("", "  --weight-col weight", loss, rows["weight"].to_numpy())
+
+
+def print_token_losses() -> None:
+    """Read the log-probabilities of tokens back and print their mean losses."""
+    words = read(HERE / "language" / "trigram.csv")
+    print_mean("language/trigram.csv", "of no labels", -words["logprob"].to_numpy())
+    sentences = read(HERE / "translation" / "model1.csv")
+    tokens = [float(token) for cell in sentences["logprobs"] for token in cell.split()]
+    print_mean("translation/model1.csv", "of no labels", -np.array(tokens))
 
 
 def print_mean(predictions: str, labels: str, loss: Floats, weights: Floats | None = None) -> None:
@@ -355,8 +506,11 @@ def main() -> None:
         make_diabetes()
         make_topics()
         make_traits()
+        make_language()
+        make_translation()
     print(f"Python {platform.python_version()}, scikit-learn {sklearn.__version__}, numpy {np.__version__}")
     print_losses()
+    print_token_losses()
 
 
 if __name__ == "__main__":

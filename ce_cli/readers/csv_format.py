@@ -9,17 +9,18 @@ import pyarrow.csv as pa_csv
 
 from ce_cli.columns import Kind
 from ce_cli.errors import CeError, fail
-from ce_cli.readers.base import MALFORMED, check_distinct, sample_rows
-from ce_cli.readers.csv_text import blocks, first_record, not_utf8, sniff
+from ce_cli.readers.base import MALFORMED, Meaning, check_distinct, sample_rows
+from ce_cli.readers.csv_text import blocks, first_record, holds_lists, not_utf8, sniff
 from ce_cli.readers.streams import HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ce_cli.readers.base import Meaning
     from ce_cli.readers.streams import ByteStream, Source
     from ce_cli.workers import Workers
 
+_NO_DELIMITER = "\x1f"  # the unit separator of ASCII, which text does not hold
+_LISTS = Meaning("tokens", "logprobs", "e", {"logprob": "logprobs", "list": "logprobs"})
 _TYPES = {
     Kind.NUMBER: pa.float64(),
     Kind.TEXT: pa.string(),
@@ -28,11 +29,22 @@ _TYPES = {
 
 
 class CsvData:
-    """One text file. Only an empty cell is missing: no spelling of null means anything here."""
+    """One text file. Only an empty cell is missing: no spelling of null means anything here.
+
+    lines: whether it is no table but has a list of log-probabilities on each line; None: to be told from its first lines.
+    """
 
     meaning: Meaning | None = None
 
-    def __init__(self, path: str, source: Source, *, delimiter: str | None = None, header: bool = True) -> None:
+    def __init__(
+        self,
+        path: str,
+        source: Source,
+        *,
+        delimiter: str | None = None,
+        header: bool = True,
+        lines: bool | None = False,
+    ) -> None:
         self.path = path
         self.headerless = not header
         self.total_bytes = source.size
@@ -43,6 +55,14 @@ class CsvData:
             raise fail(
                 "unreadable_file", "this is no text: it has NUL bytes", file=path, hint="convert it to UTF-8 or Parquet"
             )
+        self.names: tuple[str, ...] = ("logprobs",)
+        if lines is None:
+            lines = header and delimiter is None and holds_lists(self._head)
+        if lines:
+            self.meaning, self.headerless = _LISTS, True
+            self._dialect = sniff(self._head, _NO_DELIMITER)
+            self._start = self._dialect.skip
+            return
         self._dialect = sniff(self._head, delimiter)
         cells, end = first_record(self._head, self._dialect, path)
         if not cells:

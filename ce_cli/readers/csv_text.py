@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 3 << 20
 _LONGEST_RECORD = 32 << 20
 _BLANKS = re.compile(rb"[ \t]+")
+_LIST_LINES = 50  # that are looked at
+_LOG_PROBABILITIES = re.compile(rb"\s*(?:(?:-\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|-?0(?:\.0*)?|-inf)(?:[ \t]+|$))*")
 _BLANK_EDGES = re.compile(rb"(?m)^ | $")
 
 
@@ -51,6 +53,18 @@ def sniff(head: bytes, delimiter: str | None) -> Dialect:
     if len(widths) == 1 and widths != {1} and b'"' not in lines[0]:
         return Dialect(" ", newline, blank_separated=True, skip=skip)
     return Dialect(",", newline, skip=skip)
+
+
+def holds_lists(head: bytes) -> bool:
+    """Tell whether a text is a log-probability per token, those of one sequence on each line, without any header.
+
+    Lines of equal length could as well be the rows of a table, and are left to whoever says so.
+    """
+    lines = head.splitlines()
+    lines = lines[: -1 if len(lines) > 1 else None][:_LIST_LINES]
+    if len({len(line.split()) for line in lines}) < 2:
+        return False
+    return all(_LOG_PROBABILITIES.fullmatch(line) for line in lines) and any(b"-" in line for line in lines)
 
 
 def first_record(head: bytes, dialect: Dialect, path: str) -> tuple[list[str], int]:

@@ -185,7 +185,8 @@ def _open_one(path: str, source: Source, format_: str, delimiter: str | None, *,
         return ParquetData(path, source)
     from ce_cli.readers.csv_format import CsvData
 
-    return CsvData(path, source, delimiter=delimiter or ("\t" if kind == "tsv" else None), header=header)
+    lines = None if format_ == "auto" else kind == "lines"
+    return CsvData(path, source, delimiter=delimiter or ("\t" if kind == "tsv" else None), header=header, lines=lines)
 
 
 def _format_of(path: str, source: Source) -> str:

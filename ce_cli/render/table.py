@@ -48,6 +48,8 @@ _IN_UNIT = (
     "kl_divergence",
     "js_divergence",
     "log_score",
+    "sequence_sum_mean",
+    "sequence_mean",
 )
 
 _COUNTED = {
@@ -207,16 +209,18 @@ def _header(report: Report, width: int) -> list[Text]:
     scores = (
         f"{len(columns.scores):,} columns: {_listed(columns.scores)}" if many else f"column {_listed(columns.scores)}"
     )
+    labels = f"{'the same file' if same_file else _file(report.labels, room)}, {_label_columns(columns.labels)}"
     entries = [
         ("predictions", _file(report.predictions, room)),
-        ("labels", f"{'the same file' if same_file else _file(report.labels, room)}, {_label_columns(columns.labels)}"),
+        ("labels", labels if columns.labels else ""),
         ("task", report.task + (f", {classes}: {_listed(report.classes)}" if report.classes else "")),
         ("scores", f"{report.input}, {scores}"),
-        ("alignment", _alignment(report)),
+        ("alignment", _alignment(report) if columns.labels else ""),
         ("weight", "" if columns.weight is None else f"column {_name(columns.weight)}"),
         ("rows", _rows(report)),
         ("of these", _counted(report.counts, (*_of_rows(report), "clipped", "above_one", "renormalized"))),
         ("cells", _cells(report.counts)),
+        ("sequences", _sequences(report.counts)),
         ("unused", _counted(report.counts, ("unmatched_labels",))),
     ]
     return _entries([(name, text, "") for name, text in entries if text], width)
@@ -263,6 +267,14 @@ def _cells(counts: Mapping[str, int]) -> str:
     if "cells" not in counts:
         return ""
     return ", ".join(filter(None, (f"{counts['cells']:,} known", _counted(counts, ("infinite",)))))
+
+
+def _sequences(counts: Mapping[str, int]) -> str:
+    """Return how many sequences and tokens there are, where rows are tokens of sequences."""
+    if "sequences" not in counts:
+        return ""
+    empty = f", {counts['unscored_sequences']:,} more without any" if counts["unscored_sequences"] else ""
+    return f"{counts['sequences']:,}, of {plural(counts['tokens'], 'scored token')}{empty}"
 
 
 def _counted(counts: Mapping[str, int], names: Iterable[str]) -> str:
@@ -452,6 +464,10 @@ def _worst(report: Report, width: int) -> list[Text]:
         _numbers("prob of label", (cell_number(row.prob) for row in rows)),
         _numbers("loss", (cell_number(row.loss) for row in rows)),
     ]
+    if not any(row.predicted for row in rows):
+        del columns[3]
+    if not any(row.label for row in rows):
+        del columns[2]
     if all(row.id is None for row in rows):
         del columns[1]
     title = _line(_Span("worst rows", TITLE), _Span(f"{GAP}loss in {report.unit}", QUIET))

@@ -45,6 +45,7 @@ class EvalState:
         self.tallies = {name: Tally() for name in TALLIES}
         self.others: dict[str, Tally] = {}
         self.scored = 0
+        self.unfolded = 0  # values beyond the first in rows that hold several
         self.max_row_sum_error: float | None = None
 
     def update(
@@ -105,6 +106,7 @@ class EvalState:
         for text, tally in other.others.items():
             self.others.setdefault(text, Tally()).merge(tally)
         self.scored += other.scored
+        self.unfolded += other.unfolded
         if other.max_row_sum_error is not None:
             self.note_sum_error(np.array([other.max_row_sum_error]))
 

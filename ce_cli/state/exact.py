@@ -279,6 +279,16 @@ def add_products(sums: ExactSums, a: Factor, b: Factor, cell: Ints | None = None
             sums.add(values, where, power)
 
 
+def add_pairs(vectors: Sequence[Factor], sums: Mapping[tuple[int, int], ExactSums]) -> None:
+    """Add the exact inner products of some pairs of vectors of any magnitudes, as `add_inner_products` does."""
+    if all(vector.exponent is None for vector in vectors):
+        add_inner_products([vector.mantissa for vector in vectors], sums)
+        return
+    ones = Factor(np.ones(len(vectors[0].mantissa)), None)
+    for (i, j), total in sums.items():
+        add_products(total, vectors[i], ones if j == -1 else vectors[j])
+
+
 def add_inner_products(vectors: Sequence[Floats], sums: Mapping[tuple[int, int], ExactSums]) -> None:
     """Add the exact inner products of some pairs of vectors: sums[i, j] takes Σ vectors[i] * vectors[j].
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ce_cli.state.exact import ExactSums, Factor, add_inner_products, add_products, factor
+from ce_cli.state.exact import ExactSums, add_pairs, factor
 from ce_cli.state.fractions import square_root
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ class Moments:
         self.n += len(values)
         value = factor(values)
         if weights is None:
-            self._add_pairs([value], {(0, -1): self._values, (0, 0): self._squares})
+            add_pairs([value], {(0, -1): self._values, (0, 0): self._squares})
             return
         self._weighted = True
         weight = factor(weights)
@@ -42,15 +40,7 @@ class Moments:
             (2, 1): self._cross,
             (1, 1): self._weight_squares,
         }
-        self._add_pairs([value, weight, value.times(weight)], pairs)
-
-    def _add_pairs(self, vectors: list[Factor], sums: dict[tuple[int, int], ExactSums]) -> None:
-        if all(vector.exponent is None for vector in vectors):
-            add_inner_products([vector.mantissa for vector in vectors], sums)
-            return
-        ones = Factor(np.ones(len(vectors[0].mantissa)), None)
-        for (i, j), total in sums.items():
-            add_products(total, vectors[i], ones if j == -1 else vectors[j])
+        add_pairs([value, weight, value.times(weight)], pairs)
 
     def merge(self, other: Moments) -> None:
         """Add what another state has seen."""

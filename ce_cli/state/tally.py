@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ce_cli.errors import FIRST_ROWS
 
 if TYPE_CHECKING:
@@ -19,8 +21,15 @@ class Tally:
     first: tuple[int, ...] = ()
 
     def add(self, rows: Ints, count: int | None = None) -> None:
-        """Add rows by their numbers from 0, `(n,) int64`, in ascending order; `count` where that is not their number."""
+        """Add rows by their numbers from 0, `(n,) int64`, in ascending order; one that holds several values may recur.
+
+        count: how many there are, where that is not the number of rows.
+        """
         self.count += len(rows) if count is None else count
+        if len(rows) > 1:
+            changes = np.ones(len(rows), dtype=np.bool_)
+            np.not_equal(rows[1:], rows[:-1], out=changes[1:])
+            rows = rows[np.flatnonzero(changes)[:FIRST_ROWS]]
         self._keep((rows[:FIRST_ROWS] + 1).tolist())
 
     def merge(self, other: Tally) -> None:
@@ -29,4 +38,4 @@ class Tally:
         self._keep(other.first)
 
     def _keep(self, rows: list[int] | tuple[int, ...]) -> None:
-        self.first = tuple(sorted((*self.first, *rows))[:FIRST_ROWS])
+        self.first = tuple(sorted({*self.first, *rows})[:FIRST_ROWS])

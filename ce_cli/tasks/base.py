@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Checked(NamedTuple):
 
     block: the valid rows. ignored: the positions of rows left out by their label. faults: the invalid rows, where they are
     kept. notes: what is to be counted though it is no fault. others: the positions of labels beside the positive class.
+    told: what statistics of the task, by name, are to `note` of all rows, scored or not. unscored: the positions of rows
+    without a score that need none.
     """
 
     block: Block
@@ -54,6 +56,8 @@ class Checked(NamedTuple):
     faults: list[FaultRow]
     notes: Notes
     others: Mapping[str, Ints] = {}
+    told: Mapping[str, Any] = {}
+    unscored: Ints | None = None
 
 
 class Notes(NamedTuple):
@@ -71,12 +75,16 @@ class Coded(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The figures of a task: metrics by name, the rows of its table by class, counts and issues of its own."""
+    """The figures of a task: metrics by name, the rows of its table by class, counts and issues of its own.
+
+    classes: those to be shown where they are not all of the plan's.
+    """
 
     metrics: dict[str, Metric]
     per_class: tuple[ClassRow, ...] = ()
     counts: Mapping[str, int] = {}
     issues: tuple[Issue, ...] = ()
+    classes: tuple[str, ...] | None = None
 
 
 class Task(Protocol):
@@ -114,6 +122,14 @@ class Task(Protocol):
 
     def sample_columns(self, scored: Any) -> dict[str, Floats | Ints | Coded]:
         """Return what a per-sample file says of every row beside its id, labels, loss and weight: `(n,)` each."""
+
+
+@runtime_checkable
+class Unfolding(Protocol):
+    """A task whose rows may hold several values each: what is checked and scored is a row for each of them."""
+
+    def unfold(self, pair: Pair) -> Pair:
+        """Return a pair with a row for each value; rows keep the numbers that they have in their file."""
 
 
 def mean_metrics(plan: EvalPlan, state: EvalState) -> dict[str, Metric]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 FOLDER = SHARED / "conformance"
-PREFIXES = ("bin_", "mc_", "cal_", "stat_", "reg_")
+PREFIXES = ("bin_", "mc_", "cal_", "stat_", "reg_", "lm_", "mt_", "ml_", "grad_", "ent_")
 
 pytestmark = pytest.mark.skipif(not (FOLDER / "run.py").is_file(), reason="the shared cases are not beside this tree")
 

@@ -174,3 +174,29 @@ def test_several_labels(model: str, infinite: int) -> None:
     assert report["counts"]["cells"] == sum(counts) == 7007
     assert value(report, "cross_entropy_finite") == pytest.approx(float(mpmath.fsum(losses) / len(losses)), rel=1e-13)
     assert value(report) == (float("inf") if infinite else value(report, "cross_entropy_finite"))
+
+
+def test_words_of_a_trigram_model() -> None:
+    file = "sample_data/language/trigram.csv"
+    report = ce(file, "--bytes-col", "bytes", "--json", cwd=ROOT, expect=0).json
+    words = pd.read_csv(ROOT / file, dtype=str)
+    losses = [-mpmath.mpf(float(cell)) for cell in words["logprob"]]
+    mean = float(mpmath.fsum(losses) / len(losses))
+    assert (report["task"], report["counts"]["tokens"]) == ("tokens", len(words))
+    assert report["counts"]["sequences"] == words["sequence_id"].nunique()
+    assert value(report) == pytest.approx(mean, rel=1e-15)
+    assert value(report, "perplexity") == pytest.approx(float(np.exp(mean)), rel=1e-14)
+    total = words["bytes"].map(int).sum()
+    assert value(report, "bits_per_byte") == pytest.approx(mean * len(words) / total / np.log(2), rel=1e-14)
+
+
+def test_sentences_of_a_translation_model() -> None:
+    file = "sample_data/translation/model1.csv"
+    report = ce(file, "--text-col", "text", "--json", cwd=ROOT, expect=0).json
+    sentences = pd.read_csv(ROOT / file)
+    sums = [[-float(token) for token in cell.split()] for cell in sentences["logprobs"]]
+    count = sum(map(len, sums))
+    assert report["counts"]["tokens"] == count == sentences["text"].str.split().map(len).sum()
+    assert value(report) == pytest.approx(sum(map(sum, sums)) / count, rel=1e-14)
+    assert value(report, "sequence_sum_mean") == pytest.approx(float(np.mean([*map(sum, sums)])), rel=1e-14)
+    assert value(report, "word_perplexity") == pytest.approx(value(report, "perplexity"), rel=1e-14)

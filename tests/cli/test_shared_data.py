@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.command import SHARED, ce, value
+from tests.cli.command import SHARED, ce, table, value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +103,28 @@ def test_71_labels_of_electrocardiograms(tmp_path: Path) -> None:
     assert by_name["NORM"]["cross_entropy"] == pytest.approx(0.34924663600852407, rel=1e-13)
     report = ce(*ECG, "--eps", "1e-15", "--json", cwd=tmp_path, expect=0).json
     assert value(report) == pytest.approx(0.06155147499151246, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "expected"),
+    [
+        ("ende_dev", 24853, (0.3321747394680723, 0.33439182231864, 8.2555388, 1.3939964134234717)),
+        ("sien_dev", 33600, (0.5336983303571429, 0.5435405028381524, 17.9322639, 1.705227154585323)),
+    ],
+)
+def test_translations(name: str, tokens: int, expected: tuple[float, ...], tmp_path: Path) -> None:
+    report = ce(DATA / "mlqe" / f"{name}.logprobs.txt", "--json", cwd=tmp_path, expect=0).json
+    assert (report["counts"]["tokens"], report["counts"]["sequences"]) == (tokens, 1000)
+    found = [value(report, one) for one in ("cross_entropy", "sequence_mean", "sequence_sum_mean", "perplexity")]
+    assert found == [pytest.approx(one, rel=1e-13) for one in expected]
+
+
+def test_a_language_model_to_base_10(tmp_path: Path) -> None:
+    file = DATA / "kenlm" / "token_logprob10.tsv"
+    options = ("--input-base", "10", "--sequence-col", "doc")
+    ce(file, *options, "--per-sequence", "s.csv", cwd=tmp_path, expect=0)
+    found = {row["doc"]: float(row["perplexity"]) for row in table((tmp_path / "s.csv").read_text())}
+    assert found == {
+        "ex1": pytest.approx(53.07903544873931, rel=1e-13),
+        "ex2": pytest.approx(16.954247874238792, rel=1e-13),
+    }
