@@ -143,7 +143,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input("--input-base", type=click.Choice(["e", "2", "10"]), default="e", help="Base of log-probabilities.")
 @_input(
     "--format",
-    type=click.Choice(["auto", "csv", "tsv", "parquet"]),
+    type=click.Choice(["auto", "csv", "tsv", "parquet", "jsonl", "openai", "lm-eval", "fairseq", "kenlm"]),
     default="auto",
     help="Format of the files; compression (gz, bz2, zst) is recognised.",
 )

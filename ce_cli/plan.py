@@ -17,6 +17,7 @@ TASKS = ("auto", "binary", "multiclass")
 INPUTS = ("probs", "percent", "logits", "logprobs")
 BASES = ("e", "2", "10")
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}
+FORMATS = ("auto", "csv", "tsv", "parquet", "jsonl", "openai", "lm-eval", "fairseq", "kenlm")
 ALIGNMENTS = ("auto", "id", "position")
 SMOOTHINGS = ("uniform", "others")
 ROW_SUMS = ("strict", "normalize", "raw")
@@ -68,7 +69,7 @@ class Options:
             "task": TASKS,
             "input": (None, *INPUTS),
             "input_base": BASES,
-            "format": ("auto", "csv", "tsv", "parquet"),
+            "format": FORMATS,
             "align": ALIGNMENTS,
             "missing": ("error", "drop"),
             "row_sum": ROW_SUMS,
