@@ -83,7 +83,6 @@ def _what_is_wrong(line: Line, error: Exception) -> str:
         return f"this is no JSON that can be read: {error}"
     if line.text.lstrip()[:1] not in ("{", "["):
         return f"expected a JSON object, but got {shown(line.text.strip())}"
-    if (not line.ended and error.pos >= len(line.text.rstrip())) or "Unterminated string" in error.msg:
-        cut = " and of the file" if not line.ended else ""
-        return f"the JSON object is not complete at the end of the line{cut}"
+    if error.pos >= len(line.text.rstrip()) or "Unterminated string" in error.msg:
+        return f"the JSON object is not complete at the end of the line{'' if line.ended else ' and of the file'}"
     return f"this is no JSON: {error.msg} at character {error.pos + 1}"

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 _COLUMNS = {"sequence": str, "token": str, "logprob": float, "bytes": int, "words": int}
 _MEANING = Meaning("tokens", "logprobs", "e", {name: name for name in _COLUMNS})
 _REQUEST = "request them: logprobs=True with chat completions, logprobs=1 with completions"
-_ESCAPES = re.compile(r"bytes:(?:\\x[0-9a-fA-F]{2}|[\x00-\x7f])+")
+_ESCAPES = re.compile(r"bytes:(?:\\x[0-9a-fA-F]{2}|[ -~])*\\x[0-9a-fA-F]{2}(?:\\x[0-9a-fA-F]{2}|[ -~])*")
 _ESCAPE = re.compile(r"\\x[0-9a-fA-F]{2}")
-_REPLACEMENT = "\ufffd"
+_REPLACEMENT = "\ufffd".encode()  # what a part of a character is decoded to
+_MARK = re.compile(r"<[^<>\s]+>")  # </s>, <|im_end|>, <end_of_turn>
 
 _Row = tuple[str, str | None, float | None, int | None, int | None]
 
@@ -42,6 +43,7 @@ class _Token(NamedTuple):
     text: str | None
     logprob: float | None
     size: int | None  # in bytes
+    encoded: bytes | None  # the bytes themselves
 
 
 class _Place(NamedTuple):
@@ -108,10 +110,25 @@ def _sequence(name: str, choice: dict[str, Any], place: _Place) -> Iterator[_Row
     """Yield the tokens of a choice; the number of its words stands in the first row that is scored."""
     tokens = _tokens(choice, place)
     text = _text(choice)
-    words = None if text is None else len(re.split(r"\s+", text))
+    words = None if text is None or not _may_spell(tokens, text) else len(re.split(r"\s+", text))
+    tokens = _without_marks(tokens, text or "")
     first = next((at for at, token in enumerate(tokens) if token.logprob is not None), 0)
     for at, token in enumerate(tokens):
         yield name, token.text, token.logprob, token.size, words if at == first or words is None else 0
+
+
+def _may_spell(tokens: list[_Token], text: str) -> bool:
+    """Tell whether tokens can be a text, perhaps with an end after it: not those of a tool call, say, or of a reasoning."""
+    parts = [token.encoded for token in tokens]
+    return None in parts or b"".join(part for part in parts if part is not None).startswith(_encoded(text) or b"")
+
+
+def _without_marks(tokens: list[_Token], text: str) -> list[_Token]:
+    """Let the mark of the end, which some servers list as a token, have no bytes where it is not in the text."""
+    last = tokens[-1] if tokens else None
+    if last is None or last.text is None or _MARK.fullmatch(last.text) is None or text.endswith(last.text):
+        return tokens
+    return [*tokens[:-1], last._replace(size=0)]
 
 
 def _text(choice: dict[str, Any]) -> str | None:
@@ -143,19 +160,31 @@ def _tokens(choice: dict[str, Any], place: _Place) -> list[_Token]:
 
 
 def _chat_token(cell: dict[str, Any], place: _Place) -> _Token:
-    token, encoded = cell.get("token"), cell.get("bytes")
+    token, numbers = cell.get("token"), cell.get("bytes")
     if token is not None and not isinstance(token, str):
         raise place.malformed(f"expected a token, but got {shown(token)}")
     if "logprob" not in cell:
         raise place.malformed(f"the token {shown(token)} has no logprob")
-    if encoded is None:
-        size = _size(token)
-    elif not isinstance(encoded, list):
-        raise place.malformed(f"expected a list of bytes, but got {shown(encoded)}")
-    else:
-        # A server that has no bytes of a part of a character gives those of U+FFFD.
-        size = None if token is not None and _REPLACEMENT in token else len(encoded)
-    return _Token(token, _logprob(cell["logprob"], place), size)
+    return _token(
+        token, _logprob(cell["logprob"], place), _encoded(token) if numbers is None else _bytes(numbers, place)
+    )
+
+
+def _bytes(numbers: Any, place: _Place) -> bytes:
+    try:
+        if isinstance(numbers, list):
+            return bytes(numbers)
+    except (ValueError, TypeError):
+        pass
+    raise place.malformed(f"expected a list of bytes, but got {shown(numbers)}")
+
+
+def _token(token: str | None, logprob: float | None, encoded: bytes | None) -> _Token:
+    """Return a token, its bytes unknown where those given are of what stands for it."""
+    named = token is not None and token.startswith("token_id:") and encoded == token.encode()
+    if named or (encoded is not None and _REPLACEMENT in encoded):
+        encoded = None
+    return _Token(token, logprob, None if encoded is None else len(encoded), encoded)
 
 
 def _completion_tokens(logprobs: dict[str, Any], place: _Place) -> list[_Token]:
@@ -171,7 +200,7 @@ def _completion_tokens(logprobs: dict[str, Any], place: _Place) -> list[_Token]:
     odd = next((token for token in tokens if token is not None and not isinstance(token, str)), None)
     if odd is not None:
         raise place.malformed(f"expected a token, but got {shown(odd)}")
-    return [_Token(token, _logprob(value, place), _size(token)) for token, value in zip(tokens, values, strict=True)]
+    return [_token(token, _logprob(value, place), _encoded(token)) for token, value in zip(tokens, values, strict=True)]
 
 
 def _logprob(value: Any, place: _Place) -> float | None:
@@ -189,14 +218,15 @@ def _logprob(value: Any, place: _Place) -> float | None:
     return float(value)
 
 
-def _size(token: str | None) -> int | None:
-    """Return the number of bytes of a token, None where its text does not tell."""
-    if token is None or _REPLACEMENT in token or token.startswith("token_id:"):
+def _encoded(token: str | None) -> bytes | None:
+    """Return the bytes of a text, None where it does not tell them."""
+    if token is None:
         return None
     if _ESCAPES.fullmatch(token):
-        return len(_ESCAPE.sub("x", token)) - len("bytes:")
+        characters = token.removeprefix("bytes:")
+        return _ESCAPE.sub(lambda escape: chr(int(escape.group()[2:], 16)), characters).encode("latin-1")
     try:
-        return len(token.encode())
+        return token.encode()
     except UnicodeEncodeError:  # half of a surrogate pair
         return None
 
