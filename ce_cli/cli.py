@@ -145,7 +145,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     "--format",
     type=click.Choice(["auto", "csv", "tsv", "parquet", "jsonl", "openai", "lm-eval", "fairseq", "kenlm"]),
     default="auto",
-    help="Format of the files; compression (gz, bz2, zst) is recognised.",
+    help="Format of the files; jsonl is any of one JSON object per line. Compression (gz, bz2, zst) is recognised.",
 )
 @_input("--delimiter", metavar="C", help="Character between the cells of text files.")
 @_input("--no-header", is_flag=True, help="Text files have no header; their columns are called 1, 2, ….")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -61,6 +63,15 @@ def test_compressed(name: str, suffix: str, tmp_path: Path) -> None:
     compress = {"gz": gzip.compress, "bz2": bz2.compress, "zst": lambda text: bytes(pa.Codec("zstd").compress(text))}
     (tmp_path / f"x.{suffix}").write_bytes(compress[suffix](data))
     assert rows(tmp_path / f"x.{suffix}") == rows(FORMATS / name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_standard_input(name: str, compressed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = (FORMATS / name).read_bytes()
+    raw = io.BufferedReader(io.BytesIO(gzip.compress(data) if compressed else data))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=raw))
+    assert rows("-") == rows(FORMATS / name)
 
 
 @pytest.mark.parametrize("name", NAMES)
