@@ -25,40 +25,59 @@ class Line(NamedTuple):
     ended: bool
 
 
-def lines(stream: ByteStream, path: str) -> Iterator[Line]:
-    """Yield the lines of a text; memory is that of the longest one.
+def blocks(stream: ByteStream, path: str) -> Iterator[bytes]:
+    """Yield the bytes of a text cut behind ends of lines, about `READ_BYTES` at a time.
 
-    Lines end with a newline, before which a carriage return is nothing; no other character ends one. Raises CeError:
-    unreadable_file where the text is not UTF-8 or a line longer than `LONGEST_LINE` bytes.
+    Only the last block may lack the end of its last line. Raises CeError unreadable_file at a line that is longer than
+    `LONGEST_LINE` bytes.
     """
-    number, pieces, held = 0, [], 0
+    pieces: list[bytes] = []
+    held = 0
     while fresh := stream.read(READ_BYTES):
-        first, *others = fresh.split(b"\n")
-        pieces.append(first)
-        held += len(first)
-        if others:
-            number += 1
-            yield _line(number, b"".join(pieces), path, ended=True)
-            for raw in others[:-1]:
-                number += 1
-                yield _line(number, raw, path, ended=True)
-            pieces, held = [others[-1]], len(others[-1])
+        cut = fresh.rfind(b"\n") + 1
+        if cut:
+            yield b"".join([*pieces, fresh[:cut]])
+            pieces, held = [], 0
+        pieces.append(fresh[cut:])
+        held += len(fresh) - cut
         if held > LONGEST_LINE:
             raise fail(
                 "unreadable_file",
-                f"line {number + 1} is longer than {LONGEST_LINE >> 20} MiB",
+                f"a line is longer than {LONGEST_LINE >> 20} MiB",
                 file=path,
                 hint="write one record per line",
             )
-    last = b"".join(pieces)
+    if held:
+        yield b"".join(pieces)
+
+
+def lines(stream: ByteStream, path: str) -> Iterator[Line]:
+    """Yield the lines of a text; memory is that of a block, or of the longest line.
+
+    Lines end with a newline, before which a carriage return is nothing; no other character ends one. Raises CeError
+    unreadable_file where the text is not UTF-8, and as `blocks` does.
+    """
+    number = 0
+    for block in blocks(stream, path):
+        for line in lines_of(block, path, number):
+            number = line.number
+            yield line
+
+
+def lines_of(block: bytes, path: str, before: int = 0) -> Iterator[Line]:
+    """Yield the lines of one block, `before` the number of lines that come before it."""
+    raws = block.split(b"\n")
+    last = raws.pop()
+    for number, raw in enumerate(raws, before + 1):
+        yield Line(number, _decoded(raw, number, path), ended=True)
     if last:
-        yield _line(number + 1, last, path, ended=False)
+        yield Line(before + len(raws) + 1, _decoded(last, before + len(raws) + 1, path), ended=False)
 
 
-def _line(number: int, raw: bytes, path: str, *, ended: bool) -> Line:
+def _decoded(raw: bytes, number: int, path: str) -> str:
     if number == 1:
         raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
-        return Line(number, raw.decode().removesuffix("\r"), ended)
+        return raw.decode().removesuffix("\r")
     except UnicodeDecodeError as error:
         raise not_utf8(path) from error

@@ -164,16 +164,69 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 @given(
     rows=st.lists(st.dictionaries(keys, scalars | st.lists(st.floats(0, 1), max_size=2), min_size=1), min_size=1),
     size=st.integers(1, 40),
-    batch=st.integers(1, 9),
     jobs=st.sampled_from([1, 2]),
 )
-def test_blocks_and_batches_change_nothing(
-    rows: list[dict[str, Any]], size: int, batch: int, jobs: int, path: Path
-) -> None:
+def test_blocks_and_batches_change_nothing(rows: list[dict[str, Any]], size: int, jobs: int, path: Path) -> None:
     data = data_of(path, *rows)
     kinds = dict.fromkeys(data.names, Kind.TEXT)
     whole = cells_of(data, kinds)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "READ_BYTES", size)
-        patch.setattr(json_format, "BATCH_ROWS", batch)
         assert cells_of(JsonData(str(path), FileSource(path)), kinds, jobs) == whole
+
+
+@fixture_per_test
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {"n": st.none() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False)},
+            optional={
+                "i": st.none() | st.integers(-(2**63), 2**63 - 1),
+                "t": st.none() | st.text(max_size=4),
+                "l": st.none() | st.lists(st.none() | st.integers() | st.floats(0, 1), max_size=3),
+                "other": st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+            },
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    ascii_only=st.booleans(),
+)
+def test_what_pyarrow_reads_is_what_python_reads(rows: list[dict[str, Any]], ascii_only: bool, path: Path) -> None:
+    data = data_of(path, text="".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows))
+    kinds = {"n": Kind.NUMBER, "i": Kind.TEXT, "t": Kind.CATEGORY, "l": Kind.NUMBER}
+    kinds = {name: kind for name, kind in kinds.items() if name in data.names}
+    fast = cells_of(data, kinds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_format, "fast_batch", lambda *_: None)
+        assert repr(cells_of(data, kinds)) == repr(fast)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"x": 1}{"x": 2}\n',
+        b'{"x":\n1}\n',
+        b'{"x": 1}\n\n',
+        b'{"x": 1, "x": 2}\n',
+        b'{"x": "1"}\n',
+        b'{"x": true}\n',
+        b'{"x": Inf}\n',
+        b'{"x": -Inf}\n',
+        b'{"x": nan}\n',
+        b'{"x": 1, "y": "\xff"}\n',
+        b'{"x": 1\n',
+        b'[{"x": 1}]\n',
+        b'{"x": 01}\n',
+        b'{"x": 1} x\n',
+    ],
+)
+def test_what_pyarrow_does_not_read_as_we_do(text: bytes) -> None:
+    assert json_format.fast_batch(text, pa.schema([("x", pa.float64())])) is None
+
+
+def test_pyarrow_reads_the_common_case() -> None:
+    text = b'{"x": 1, "y": {"x": 3}}\r\n{"x": 0.1}\n{"x": -Infinity}'
+    found = json_format.fast_batch(text, pa.schema([("x", pa.float64())]))
+    assert found is not None
+    assert found.to_pydict() == {"x": [1.0, 0.1, -math.inf]}
