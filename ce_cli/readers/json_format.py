@@ -17,7 +17,7 @@ from ce_cli.errors import fail
 from ce_cli.readers import build
 from ce_cli.readers.arrays import number, texts
 from ce_cli.readers.base import MALFORMED, SAMPLE_CELLS, SAMPLE_ROWS
-from ce_cli.readers.json_text import NotAnObjectError, is_number, object_of, shown
+from ce_cli.readers.json_text import NotAnObjectError, Repeating, is_number, object_of, shown, twice
 from ce_cli.readers.lines import blocks, lines_of
 
 if TYPE_CHECKING:
@@ -140,12 +140,14 @@ class JsonData:
         return {str: pa.string(), int: pa.int64()}.get(*kinds) if len(kinds) == 1 else None
 
     def _batch(self, rows: list[_Row], columns: Mapping[str, Kind], *, malformed: bool = True) -> pa.RecordBatch:
-        wrong = [reason for _, reason in rows]
+        wrong = [reason or _repeated(cells, columns) for cells, reason in rows]
+        for name in self._lists & columns.keys():
+            _check_lists(name, rows, wrong)
         arrays = []
         for name, kind in columns.items():
-            cells = [cells.get(name) for cells, _ in rows]
+            cells = [None if reason else cells.get(name) for (cells, _), reason in zip(rows, wrong, strict=True)]
             if name in self._lists:
-                arrays.append(build.float_lists(_lists(name, cells, wrong)))
+                arrays.append(build.float_lists(cells))
             elif kind is Kind.NUMBER:
                 arrays.append(_numbers(cells))
             else:
@@ -200,6 +202,12 @@ def _row(line: Line) -> _Row:
         return {}, str(error)
 
 
+def _repeated(cells: dict[str, Any], columns: Mapping[str, Kind]) -> str | None:
+    """Return what is wrong with a row that has one of the columns twice."""
+    found = cells.repeated & columns.keys() if isinstance(cells, Repeating) else None
+    return twice(found) if found else None
+
+
 def _numbers(cells: Sequence[Any]) -> pa.Array:
     """Return cells as float64; as text where one of them is no number, so that the checks can say which."""
     try:
@@ -229,13 +237,12 @@ def _text(cell: Any) -> str | None:
     return json.dumps(cell, ensure_ascii=False)
 
 
-def _lists(name: str, cells: list[Any], wrong: list[str | None]) -> list[list[float | None] | None]:
-    """Return lists of numbers; a cell that is something else is empty, and its row is noted as wrong."""
-    for row, cell in enumerate(cells):
+def _check_lists(name: str, rows: list[_Row], wrong: list[str | None]) -> None:
+    """Note the rows whose cell in a list column is neither a list of numbers nor empty."""
+    for at, (cells, _) in enumerate(rows):
+        cell = cells.get(name)
         if cell is not None and not _is_list_of_numbers(cell):
-            wrong[row] = wrong[row] or f"expected a list of numbers in {name!r}, but got {shown(cell)}"
-            cells[row] = None
-    return cells
+            wrong[at] = wrong[at] or f"expected a list of numbers in {name!r}, but got {shown(cell)}"
 
 
 def _is_list_of_numbers(cell: object) -> bool:

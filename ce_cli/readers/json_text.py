@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ce_cli.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ce_cli.errors import CeError
     from ce_cli.readers.lines import Line
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 _SHOWN = 40
 
 
-class DuplicateKeyError(ValueError):
-    """An object has a key twice."""
+class Repeating(dict[str, Any]):
+    """An object that has keys twice, of which the last counts."""
+
+    repeated: frozenset[str] = frozenset()
 
 
 class NotAnObjectError(ValueError):
@@ -30,20 +33,21 @@ def objects(lines: Iterator[Line], path: str) -> Iterator[tuple[Line, dict[str, 
         if not line.text or line.text.isspace():
             continue
         try:
-            yield line, object_of(line)
+            found = object_of(line)
         except NotAnObjectError as error:
             raise malformed(str(error), line, path) from error
+        if isinstance(found, Repeating):
+            raise malformed(twice(found.repeated), line, path)
+        yield line, found
 
 
 def object_of(line: Line) -> dict[str, Any]:
     """Return the object of a line; NaN, Infinity and -Infinity, which Python writes, are numbers.
 
-    Raises NotAnObjectError, which says what is wrong.
+    One that has keys twice is `Repeating`. Raises NotAnObjectError, which says what is wrong.
     """
     try:
-        found = json.loads(line.text, object_pairs_hook=_distinct)
-    except DuplicateKeyError as error:
-        raise NotAnObjectError(str(error)) from error
+        found = json.loads(line.text, object_pairs_hook=_with_repeated)
     except (ValueError, RecursionError) as error:
         raise NotAnObjectError(_what_is_wrong(line, error)) from error
     if not isinstance(found, dict):
@@ -67,13 +71,18 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def twice(names: Iterable[str]) -> str:
+    """Return what is wrong where these keys stand twice."""
+    return f"the key {min(names)!r} stands twice in one object"
+
+
+def _with_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise DuplicateKeyError(f"the key {repeated!r} stands twice in one object")
-    return found
+    if len(found) == len(pairs):
+        return found
+    repeating = Repeating(found)
+    repeating.repeated = frozenset(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return repeating
 
 
 def _what_is_wrong(line: Line, error: Exception) -> str:

@@ -129,3 +129,13 @@ def test_samples_of_a_multiple_choice_task(tmp_path: Path) -> None:
         logprobs = [float(response[0][0]) for response in row["resps"]]
         losses.append(math.log(sum(map(math.exp, logprobs))) - logprobs[int(row["target"])])
     assert value(report) == pytest.approx(math.fsum(losses) / 3, rel=1e-14)
+
+
+def test_a_malformed_line_in_a_join(tmp_path: Path) -> None:
+    put(tmp_path / "p.jsonl", {"id": 3, "p": [0.5, 0.5]}, {"id": 9, "p": 1}, {"id": 1, "p": [0.25, 0.75]})
+    put(tmp_path / "l.jsonl", {"id": 1, "label": 1}, {"id": 3, "label": 0})
+    done = ce("p.jsonl", "-l", "l.jsonl", cwd=tmp_path, expect=2)
+    assert done.codes == ["malformed_row"]
+    assert "row 2: expected a list of numbers in 'p', but got 1" in done.err
+    kept = ce("p.jsonl", "-l", "l.jsonl", "--on-invalid", "drop", "-q", cwd=tmp_path, expect=0)
+    assert float(kept.out) == pytest.approx((math.log(2) - math.log(0.75)) / 2, rel=1e-15)

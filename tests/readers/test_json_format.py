@@ -230,3 +230,12 @@ def test_pyarrow_reads_the_common_case() -> None:
     found = json_format.fast_batch(text, pa.schema([("x", pa.float64())]))
     assert found is not None
     assert found.to_pydict() == {"x": [1.0, 0.1, -math.inf]}
+
+
+def test_a_key_twice_matters_where_it_is_read(path: Path) -> None:
+    data = data_of(path, text='{"x": 1, "y": 1, "z": {"x": 1, "x": 2}, "y": 2}\n')
+    assert cells_of(data, {"x": Kind.NUMBER}) == {"x": [1.0]}
+    assert cells_of(data, {"x": Kind.TEXT}) == {"x": ["1"]}
+    reason = "the key 'y' stands twice in one object"
+    for kind in (Kind.NUMBER, Kind.TEXT):
+        assert cells_of(data, {"x": Kind.TEXT, "y": kind}) == {"x": [None], "y": [None], MALFORMED: [reason]}

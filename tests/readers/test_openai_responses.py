@@ -184,3 +184,12 @@ def test_a_response_longer_than_what_is_looked_at(path: Path) -> None:
     assert len(rows(put(path, chat(*many)))) == 6000
     outer = {"id": "b", "custom_id": "mine", "response": {"status_code": 200, "body": chat(*many)}}
     assert {row["sequence"] for row in rows(put(path, outer))} == {"mine.0"}
+
+
+def test_alternatives_that_look_the_same_are_no_fault(path: Path) -> None:
+    response = completion(["a"], [-1.0])
+    response["choices"][0]["logprobs"]["top_logprobs"] = "HERE"
+    path.write_text(json.dumps(response).replace('"HERE"', '[{"a": -1.0, "a": -2.0}]'))
+    assert [row["logprob"] for row in rows(path)] == [-1.0]
+    path.write_text(json.dumps(response).replace('"id"', '"id": "x", "id"'))
+    assert problem(path).message == "the key 'id' stands twice in one object"
