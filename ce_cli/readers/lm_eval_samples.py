@@ -118,7 +118,7 @@ def _samples(text: Iterator[Line], path: str) -> Iterator[_Sample]:
                 file=path,
                 rows=(line.number,),
                 count=1,
-                hint="if this is a table, give its first object no doc_id, arguments and resps",
+                hint="a table of one object per line is read with --format jsonl",
             )
         arguments = [
             _values(request, "arguments", line, path)

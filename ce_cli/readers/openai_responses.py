@@ -98,7 +98,7 @@ def _response(found: dict[str, Any], place: _Place) -> tuple[str, dict[str, Any]
             file=place.path,
             rows=(place.line.number,),
             count=1,
-            hint="if this is a table, pass --format jsonl and give it no choices",
+            hint="a table of one object per line is read with --format jsonl",
         )
     if str(found.get("object", "")).endswith(".chunk"):
         raise place.malformed("this is a piece of a streamed response", "write whole responses: stream=False")
@@ -110,8 +110,8 @@ def _sequence(name: str, choice: dict[str, Any], place: _Place) -> Iterator[_Row
     """Yield the tokens of a choice; the number of its words stands in the first row that is scored."""
     tokens = _tokens(choice, place)
     text = _text(choice)
-    words = None if text is None or not _may_spell(tokens, text) else len(re.split(r"\s+", text))
-    tokens = _without_marks(tokens, text or "")
+    words = len(re.split(r"\s+", text)) if text and _may_spell(tokens, text) else None
+    tokens = tokens if text is None else _without_marks(tokens, text)
     first = next((at for at, token in enumerate(tokens) if token.logprob is not None), 0)
     for at, token in enumerate(tokens):
         yield name, token.text, token.logprob, token.size, words if at == first or words is None else 0
@@ -120,7 +120,8 @@ def _sequence(name: str, choice: dict[str, Any], place: _Place) -> Iterator[_Row
 def _may_spell(tokens: list[_Token], text: str) -> bool:
     """Tell whether tokens can be a text, perhaps with an end after it: not those of a tool call, say, or of a reasoning."""
     parts = [token.encoded for token in tokens]
-    return None in parts or b"".join(part for part in parts if part is not None).startswith(_encoded(text) or b"")
+    spelled = b"".join(part for part in parts if part is not None)
+    return None in parts or spelled.startswith(text.encode("utf-8", "replace"))
 
 
 def _without_marks(tokens: list[_Token], text: str) -> list[_Token]:

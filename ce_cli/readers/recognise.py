@@ -14,7 +14,7 @@ from ce_cli.readers.kenlm_output import looks_like_kenlm
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 # What tells a response or a sample where the first line is longer than what is looked at; they stand in this order there.
-_OPENAI_KEYS = re.compile(rb'"choices"\s*:\s*\[|"response"\s*:\s*\{\s*"status_code"')
+_OPENAI_KEYS = re.compile(rb'"choices"\s*:\s*\[\s*\{|"response"\s*:\s*\{\s*"status_code"')
 _LM_EVAL_KEYS = re.compile(rb'\A[\s\xef\xbb\xbf]*\{\s*"doc_id"\s*:')
 
 
@@ -53,6 +53,12 @@ def json_format(head: bytes) -> str:
         return "openai" if _OPENAI_KEYS.search(head) else "jsonl-table"
     if not isinstance(found, dict):
         return "jsonl-table"
-    if isinstance(found.get("choices"), list) or found.keys() >= {"custom_id", "response"}:
+    if _are_choices(found.get("choices")) or found.keys() >= {"custom_id", "response"}:
         return "openai"
     return "lm-eval" if found.keys() >= {"doc_id", "arguments", "resps"} else "jsonl-table"
+
+
+def _are_choices(found: Any) -> bool:
+    """Tell whether this is what a response has as its choices, which a table may well have as something else."""
+    known = {"message", "text", "delta", "logprobs"}
+    return isinstance(found, list) and all(isinstance(choice, dict) and known & choice.keys() for choice in found)

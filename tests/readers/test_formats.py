@@ -188,3 +188,18 @@ def test_the_sequences_of_several_files_are_told_apart(tmp_path: Path) -> None:
 )
 def test_what_only_looks_like_a_format_is_a_table(text: str) -> None:
     assert text_format("x.csv", text.encode()) == "csv"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"choices": ["a", "b"], "prob": 0.5}\n',
+        '{"choices": [{"name": "a"}], "prob": 0.5}\n',
+        '{"doc_id": 1, "resps": 3, "prob": 0.5}\n',
+        '{"custom_id": 1, "prob": 0.5}\n',
+        '{"response": {"body": 1}, "prob": 0.5}\n',
+        "{\n",
+    ],
+)
+def test_objects_that_only_look_like_a_format_are_a_table(text: str) -> None:
+    assert text_format("x.jsonl", text.encode()) == "jsonl-table"

@@ -85,7 +85,8 @@ def test_bytes(one: dict[str, Any], size: int | None, path: Path) -> None:
 def test_the_mark_of_the_end_has_no_bytes_where_it_is_not_in_the_text(mark: str, path: Path) -> None:
     tokens = [token("a b"), token(mark, bytes=list(mark.encode()))]
     assert [row["bytes"] for row in rows(put(path, chat(*tokens, content="a b")))] == [3, 0]
-    assert [row["bytes"] for row in rows(put(path, chat(*tokens, content=f"a b{mark}")))] == [3, len(mark)]
+    for content in (f"a b{mark}", None):
+        assert [row["bytes"] for row in rows(put(path, chat(*tokens, content=content)))] == [3, len(mark)]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,7 @@ def test_the_mark_of_the_end_has_no_bytes_where_it_is_not_in_the_text(mark: str,
         ({"content": "a b"}, 2),  # and then something that the text does not have, such as a stop
         ({"content": "c"}, None),  # the tokens before are those of a reasoning, or of a tool call
         ({"content": None}, None),
+        ({"content": ""}, None),
         ({"content": None, "refusal": "a b c"}, 3),
     ],
 )
