@@ -16,6 +16,7 @@ import click
 from ce_cli._version import __version__
 from ce_cli.config import Setting, load_config
 from ce_cli.errors import CeError, ExitCode, fail
+from ce_cli.plan import ALIGNMENTS, BASES, FORMATS, INPUTS, ROW_SUMS, SMOOTHINGS, TASKS
 from ce_cli.process import keep_freed_memory, leave_on_terminate
 
 if TYPE_CHECKING:
@@ -137,22 +138,23 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input(
     "-t",
     "--task",
-    type=click.Choice(["auto", "binary", "multiclass", "multilabel", "regression", "tokens"]),
+    type=click.Choice(TASKS),
     default="auto",
     help="What is predicted.",
 )
 @_input(
     "-i",
     "--input",
-    type=click.Choice(["probs", "percent", "logits", "logprobs"]),
+    type=click.Choice(INPUTS),
     help="Scale of the scores; by default what the column names say, else probs.",
 )
-@_input("--input-base", type=click.Choice(["e", "2", "10"]), default="e", help="Base of log-probabilities.")
+@_input("--input-base", type=click.Choice(BASES), default="e", help="Base of log-probabilities.")
 @_input(
     "--format",
-    type=click.Choice(["auto", "csv", "tsv", "parquet", "lines"]),
+    type=click.Choice(FORMATS),
     default="auto",
-    help="Format of the files (lines: log-probabilities of a sequence on each line); compression (gz, bz2, zst) is recognised.",
+    help="Format of the files; lines: the log-probabilities of a sequence on each; jsonl: any of one JSON object per line. "
+    "Compression (gz, bz2, zst) is recognised.",
 )
 @_input("--delimiter", metavar="C", help="Character between the cells of text files.")
 @_input("--no-header", is_flag=True, help="Text files have no header; their columns are called 1, 2, ….")
@@ -185,7 +187,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input("--positive", metavar="NAME", help="Positive class of a binary task.")
 @_input(
     "--align",
-    type=click.Choice(["auto", "id", "position"]),
+    type=click.Choice(ALIGNMENTS),
     default="auto",
     help="How rows of the two files pair; auto: by id where both have one.",
 )
@@ -205,7 +207,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 )
 @_scoring(
     "--label-smoothing-kind",
-    type=click.Choice(["uniform", "others"]),
+    type=click.Choice(SMOOTHINGS),
     default="uniform",
     help="Spread it over all classes, or over the others.",
 )
@@ -218,7 +220,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_scoring("--eps", metavar="X|auto", help="Clip probabilities to [X, 1-X]; auto: the epsilon of the file's type.")
 @_scoring(
     "--row-sum",
-    type=click.Choice(["strict", "normalize", "raw"]),
+    type=click.Choice(ROW_SUMS),
     default="strict",
     help="Rows that do not sum to 1: refuse them, divide them by their sum, or score them as they are.",
 )
@@ -252,7 +254,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_scoring("--errors", metavar="FILE", help="Write every invalid row to this CSV file.")
 @_scoring(
     "--base",
-    type=click.Choice(["e", "2", "10"]),
+    type=click.Choice(BASES),
     default="e",
     help="Unit of losses and entropies: nats, bits or bans.",
 )

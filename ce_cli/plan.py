@@ -17,6 +17,7 @@ TASKS = ("auto", "binary", "multiclass", "multilabel", "regression", "tokens")
 INPUTS = ("probs", "percent", "logits", "logprobs")
 BASES = ("e", "2", "10")
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}
+FORMATS = ("auto", "csv", "tsv", "parquet", "lines", "jsonl", "openai", "lm-eval", "fairseq", "kenlm")
 ALIGNMENTS = ("auto", "id", "position")
 SMOOTHINGS = ("uniform", "others")
 BALANCED = "balanced"  # class weights that let every class count the same
@@ -83,7 +84,7 @@ class Options:
             "task": TASKS,
             "input": (None, *INPUTS),
             "input_base": BASES,
-            "format": ("auto", "csv", "tsv", "parquet", "lines"),
+            "format": FORMATS,
             "align": ALIGNMENTS,
             "missing": ("error", "drop"),
             "row_sum": ROW_SUMS,

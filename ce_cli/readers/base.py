@@ -76,6 +76,11 @@ class StoredColumns(Protocol):
         """Return the cells of a few rows (numbers from 0) as text."""
 
 
+def malformed_hint(reason: str) -> str | None:
+    """Return what to do about a row with the wrong number of cells; other reasons say it themselves."""
+    return "check the quotation marks and the --delimiter" if " cells, but got " in reason else None
+
+
 def sample_rows(columns: int) -> int:
     """Return how many rows to look at before the columns are decided on: fewer where they are wide."""
     return max(1, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, columns)))

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ce_cli.errors import CeError, Problem, fail
-from ce_cli.readers.streams import FileSource, SpooledSource, standard_input
+from ce_cli.readers.streams import FileSource, PipeSource, SpooledSource, standard_input
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -40,6 +40,8 @@ def open_data(
         )
     files = _parts(path)
     opened = [_open_one(str(file), _source(file), format_, delimiter, header=header) for file in files]
+    if len(opened) > 1:
+        _tell_apart(opened)
     return opened[0] if len(opened) == 1 and str(files[0]) == path else PartedData(path, opened)
 
 
@@ -63,6 +65,15 @@ def open_both(predictions: str, labels: str | None, options: Options) -> tuple[D
 def open_named(path: str, options: Options, *, twice: bool) -> DataSet:
     """Open a data set as the options say."""
     return open_data(path, format_=options.format, delimiter=options.delimiter, header=options.header, twice=twice)
+
+
+def _tell_apart(parts: list[DataSet]) -> None:
+    """Let the sequences of several files have different names: each format counts them anew in each file."""
+    from ce_cli.readers.records import RecordData
+
+    for part in parts:
+        if isinstance(part, RecordData):
+            part.prefix = f"{part.path}:"
 
 
 class PartedData:
@@ -183,10 +194,55 @@ def _open_one(path: str, source: Source, format_: str, delimiter: str | None, *,
         from ce_cli.readers.parquet_format import ParquetData
 
         return ParquetData(path, source)
+    if kind not in ("csv", "tsv", "lines"):
+        return _open_lines(path, source, kind)
     from ce_cli.readers.csv_format import CsvData
 
     lines = None if format_ == "auto" else kind == "lines"
     return CsvData(path, source, delimiter=delimiter or ("\t" if kind == "tsv" else None), header=header, lines=lines)
+
+
+def _open_lines(path: str, source: Source, kind: str) -> DataSet:
+    """Open a format of one record a line; they are opened several times, so a pipe is copied to disk."""
+    if isinstance(source, PipeSource):
+        source = source.spooled()
+    if kind == "jsonl":
+        from ce_cli.readers.recognise import json_format
+
+        kind = json_format(_preview(path, source))
+    return _line_format(kind)(path, source)
+
+
+def _line_format(kind: str) -> Callable[[str, Source], DataSet]:
+    """Return what opens a format of one record a line; only that one is imported."""
+    if kind == "openai":
+        from ce_cli.readers.openai_responses import open_openai
+
+        return open_openai
+    if kind == "lm-eval":
+        from ce_cli.readers.lm_eval_samples import open_lm_eval
+
+        return open_lm_eval
+    if kind == "fairseq":
+        from ce_cli.readers.fairseq_output import open_fairseq
+
+        return open_fairseq
+    if kind == "kenlm":
+        from ce_cli.readers.kenlm_output import open_kenlm
+
+        return open_kenlm
+    from ce_cli.readers.json_format import JsonData
+
+    return JsonData
+
+
+def _preview(path: str, source: Source) -> bytes:
+    import pyarrow as pa
+
+    try:
+        return source.preview()
+    except (OSError, pa.ArrowException) as error:
+        raise fail("unreadable_file", f"cannot be decompressed: {error}", file=path) from error
 
 
 def _format_of(path: str, source: Source) -> str:
@@ -200,5 +256,6 @@ def _format_of(path: str, source: Source) -> str:
             file=path,
             hint="convert it to Parquet or CSV",
         )
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    return "tsv" if ".tsv" in suffixes or ".tab" in suffixes else "csv"
+    from ce_cli.readers.recognise import text_format
+
+    return text_format(path, _preview(path, source))

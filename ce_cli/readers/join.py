@@ -12,7 +12,7 @@ from ce_cli.block import Pair
 from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail
 from ce_cli.readers.align import AlignmentCounts, wanted_columns
 from ce_cli.readers.arrays import nulls, plain, texts, view
-from ce_cli.readers.base import MALFORMED
+from ce_cli.readers.base import MALFORMED, malformed_hint
 from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
@@ -245,8 +245,7 @@ def show_key(key: str) -> str:
 
 def malformed(path: str, rows: Tally, why: str) -> Problem:
     """Return the problem of rows with the wrong number of cells."""
-    hint = "check the quotation marks and the --delimiter"
-    return Problem("malformed_row", why, path, rows=rows.first, count=rows.count, hint=hint)
+    return Problem("malformed_row", why, path, rows=rows.first, count=rows.count, hint=malformed_hint(why))
 
 
 def _duplicate(columns: tuple[str, ...], path: str, rows: Ints, text: str) -> Problem:

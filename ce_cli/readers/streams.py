@@ -104,6 +104,10 @@ class FileSource:
         with self.path.open("rb") as file:
             return file.read(_MAGIC_BYTES)
 
+    def preview(self) -> bytes:
+        """Return the beginning of its contents, decompressed."""
+        return _preview(self.open())
+
     def local(self) -> Path:
         """Return where it lies, for formats that jump in it."""
         return self.path
@@ -115,18 +119,30 @@ class PipeSource:
     def __init__(self, raw: io.BufferedReader) -> None:
         self._raw = raw
         self._head: bytes | None = None
+        self._opened = False
         self.size: int | None = None
 
     def open(self) -> ByteStream:
         """Return its bytes: at the first call only the head, which is kept; at the second all of them."""
-        if self._head is None:
-            self._head = self._raw.read(HEAD_BYTES)
-            return ByteStream(_in_memory(self._head))
-        return ByteStream(self._raw, self._head)
+        head = self.preview()
+        if not self._opened:
+            self._opened = True
+            return ByteStream(_in_memory(head))
+        return ByteStream(self._raw, head)
 
     def head(self) -> bytes:
         """Return its first bytes, which are text."""
-        return self._raw.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]
+        return self.preview()[:_MAGIC_BYTES]
+
+    def preview(self) -> bytes:
+        """Return the beginning of it, which is kept."""
+        if self._head is None:
+            self._head = self._raw.read(HEAD_BYTES)
+        return self._head
+
+    def spooled(self) -> SpooledSource:
+        """Return it copied to disk, for formats that are opened more than once."""
+        return SpooledSource(_Chained(self.preview(), self._raw))
 
     def local(self) -> Path:
         """Not to be had from a pipe."""
@@ -136,7 +152,7 @@ class PipeSource:
 class SpooledSource:
     """A stream copied to a temporary file first, for what is read twice or out of order."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: BinaryIO | _Chained) -> None:
         import tempfile
 
         self._file = tempfile.NamedTemporaryFile(prefix="ce-eval-")  # noqa: SIM115 - lives as long as the source
@@ -155,6 +171,10 @@ class SpooledSource:
         with self.local().open("rb") as file:
             return file.read(_MAGIC_BYTES)
 
+    def preview(self) -> bytes:
+        """Return the beginning of its contents, decompressed."""
+        return _preview(self.open())
+
     def local(self) -> Path:
         """Return where the copy lies."""
         return Path(self._file.name)
@@ -171,6 +191,13 @@ def standard_input(raw: io.BufferedReader, *, spool: bool) -> Source:
     if spool or compression(head) is not None or head in BINARY_MAGIC:
         return SpooledSource(raw)
     return PipeSource(raw)
+
+
+def _preview(stream: ByteStream) -> bytes:
+    try:
+        return stream.read(HEAD_BYTES)
+    finally:
+        stream.close()
 
 
 def _in_memory(data: bytes) -> BinaryIO:

@@ -274,7 +274,8 @@ def _sequences(counts: Mapping[str, int]) -> str:
     if "sequences" not in counts:
         return ""
     empty = f", {counts['unscored_sequences']:,} more without any" if counts["unscored_sequences"] else ""
-    return f"{counts['sequences']:,}, of {plural(counts['tokens'], 'scored token')}{empty}"
+    tokens = f", of {plural(counts['tokens'], 'scored token')}" if "tokens" in counts else ""
+    return f"{counts['sequences']:,}{tokens}{empty}"
 
 
 def _counted(counts: Mapping[str, int], names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ce_cli.block import Block
 from ce_cli.checks import Fault, RowChecks
 from ce_cli.readers.arrays import nulls, numbers, texts
-from ce_cli.readers.base import MALFORMED
+from ce_cli.readers.base import MALFORMED, malformed_hint
 from ce_cli.report import Issue, Metric
 from ce_cli.state.fractions import to_float
 from ce_cli.state.student_t import t_quantile
@@ -163,12 +163,13 @@ def check_structure(context: Context, pair: Pair, checks: RowChecks) -> None:
             continue
         why = batch.column(MALFORMED)
         fine = nulls(why)
+        bad = np.ones(len(rows), dtype=np.bool_) if fine is None else ~fine
         checks.fail(
             "malformed_row",
-            np.ones(len(rows), dtype=np.bool_) if fine is None else ~fine,
+            bad,
             path,
             partial(_malformed, why),
-            hint="check the quotation marks and the --delimiter",
+            hint=malformed_hint(why[int(bad.argmax())].as_py() or ""),
             rows=rows,
         )
 

@@ -28,7 +28,11 @@ def prepare(request: Request) -> Context:
     layout = with_list_size(decide(request.predictions, request.labels, options), request.predictions, options)
     several = len(layout.labels) > 1
     label_cells = [] if several else _label_cells(request, layout)
+    label_of = dict(zip(layout.scores.columns, layout.labels, strict=False))
     layout, names, lookup, single = resolve(layout, options, label_cells)
+    if several and layout.scores.list_size is None and len(label_of) == len(layout.labels):
+        # --classes or --positive may have changed the order of the scores.
+        layout = replace(layout, labels=tuple(label_of[name] for name in layout.scores.columns))
     if several:
         _check_shares(request, layout, names)
     scale = Scale(options.input or layout.scores.scale or "probs")

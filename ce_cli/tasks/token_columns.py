@@ -24,6 +24,7 @@ from ce_cli.errors import fail
 from ce_cli.labels import ClassLookup, LabelCodec
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import number
+from ce_cli.report import Issue
 from ce_cli.tasks.base import Context
 from ce_cli.tasks.classes import resolve, with_list_size
 from ce_cli.tasks.planning import common, refuse
@@ -49,6 +50,13 @@ _OPTIONS = {
     "words": "words_col",
 }
 OPTIONS = ("token_col", *_OPTIONS.values())  # that mean something to no other task
+# Rows that are the sum of a document whose number of tokens is not known.
+DOCUMENTS = "documents"
+_UNKNOWN_TOKENS = Issue(
+    "unknown_tokens",
+    "note",
+    "the file does not say how many tokens a document has: the loss is that of documents, without any of tokens",
+)
 _KINDS = {"sequence": Kind.TEXT, "text": Kind.TEXT}
 
 
@@ -95,6 +103,8 @@ def _roles(request: Request, meaning: Meaning | None) -> dict[str, Role]:
         name = None if chosen is None else side.require(chosen, "--" + option.replace("_", "-"))
         if name is None and meaning is not None:
             name = meaning.roles.get(role)
+            if role == "count" and name is not None and not any(table.columns[name].cells):
+                name = None  # the format has a place for it, but nobody filled it
         if name is None and role == "sequence" and meaning is None:
             name = _named(table, SEQUENCE_NAMES)
         if name is not None:
@@ -249,6 +259,7 @@ def _prepare_single(request: Request, meaning: Meaning | None, roles: dict[str, 
         roles=roles,
     )
     layout = replace(layout, ids=_ids(request, layout, roles))
+    sums = meaning is not None and "count" in meaning.roles and "count" not in roles
     base = options.input_base if meaning is None or options.input_base != "e" else meaning.input_base
     plan = common(
         request,
@@ -258,11 +269,13 @@ def _prepare_single(request: Request, meaning: Meaning | None, roles: dict[str, 
         classes=(),
         single_score=True,
         input_base=base,
-        details=_details(roles),
+        details=(*_details(roles), *([("rows-of", "documents")] if sums else [])),
+        own=DOCUMENTS if sums else None,
     )
     if options.ignore_label and not layout.labels:
         raise fail("bad_option", "--ignore-label names a token, but no column holds the tokens", hint="see --token-col")
-    return Context(plan, layout, LabelCodec(ClassLookup(()), options.ignore_label), table.path, table.path)
+    codec = LabelCodec(ClassLookup(()), options.ignore_label)
+    return Context(plan, layout, codec, table.path, table.path, (_UNKNOWN_TOKENS,) if sums else ())
 
 
 def _details(roles: dict[str, Role]) -> tuple[tuple[str, str], ...]:

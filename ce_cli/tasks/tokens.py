@@ -34,6 +34,7 @@ from ce_cli.tasks.base import (
 )
 from ce_cli.tasks.multiclass import MulticlassTask
 from ce_cli.tasks.scores import check_scores
+from ce_cli.tasks.token_columns import DOCUMENTS
 from ce_cli.tasks.token_rows import POSITION, TokenChecks, positions, sequences_of, unfolded
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Context
     from ce_cli.tasks.token_rows import Sequences
 
+_OF_TOKENS = ("perplexity", "bits_per_token", "sequence_mean")
 _BLOCK_ROWS = 1 << 16
 _LN2 = math.log(2.0)
 _SIZES = ("bytes", "words")
@@ -218,6 +220,9 @@ class TokensTask:
             metrics.update(self._of_sequences(whole, metrics["cross_entropy"]))
         if "hits" in state.parts:
             metrics.update(state.parts["hits"].accuracy())
+        if plan.own == DOCUMENTS:
+            metrics = {name: metric for name, metric in metrics.items() if name not in _OF_TOKENS}
+            del counts["tokens"]
         return Summary(metrics, counts=counts, classes=())
 
     def describe(self, pair: Pair, row: int, scored: TokenScored, position: int) -> tuple[str, str, float]:

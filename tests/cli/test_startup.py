@@ -53,6 +53,11 @@ def test_a_run_for_programs_imports_neither_pandas_nor_rich(suffix: str, folder:
     assert loaded == {"numpy", "pyarrow"}
 
 
+def test_json_lines_import_no_pandas(folder: Path) -> None:
+    (folder / "p.jsonl").write_text('{"id": 1, "prob": 0.9, "l": [0.5]}\n{"id": 2, "prob": 0.2}\n')
+    assert imported("p.jsonl", "-l", "l.csv", "--json", cwd=folder) == {"numpy", "pyarrow"}
+
+
 def test_a_run_for_people_imports_no_pandas(folder: Path) -> None:
     assert not {"pandas", "scipy", "sklearn"} & imported("p.parquet", "-l", "l.csv", cwd=folder)
 

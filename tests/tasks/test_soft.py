@@ -155,6 +155,20 @@ def test_label_columns_are_matched_by_name_and_named_ones_by_place():
     assert turned == evaluate(table(label[:, [1, 0, 2]], logits, "logit")).cross_entropy.value
 
 
+def test_labels_follow_their_scores_into_another_order():
+    label, logits = data(n=20)
+    straight, turned = (
+        evaluate(table(label, logits, "logit")),
+        evaluate(table(label, logits, "logit"), classes=["cat", "ant", "bee"]),
+    )
+    assert turned.classes == ("cat", "ant", "bee")
+    assert turned.cross_entropy.value == pytest.approx(straight.cross_entropy.value, rel=1e-15)
+    two = table(*data(n=20, k=2), "logit")
+    assert evaluate(two, positive="ant").cross_entropy.value == pytest.approx(
+        evaluate(two).cross_entropy.value, rel=1e-15
+    )
+
+
 def test_columns_of_another_file_with_the_names_of_the_scores():
     label, logits = data(n=20)
     predictions = pa.table({"id": range(20), **{name: logits[:, at] for at, name in enumerate(NAMES)}})

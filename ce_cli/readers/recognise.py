@@ -1,0 +1,64 @@
+"""Which format a text file has, by the first of its contents."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ce_cli.errors import fail
+from ce_cli.readers.fairseq_output import looks_like_fairseq
+from ce_cli.readers.kenlm_output import looks_like_kenlm
+
+JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+# What tells a response or a sample where the first line is longer than what is looked at; they stand in this order there.
+_OPENAI_KEYS = re.compile(rb'"choices"\s*:\s*\[\s*\{|"response"\s*:\s*\{\s*"status_code"')
+_LM_EVAL_KEYS = re.compile(rb'\A[\s\xef\xbb\xbf]*\{\s*"doc_id"\s*:')
+
+
+def text_format(path: str, head: bytes) -> str:
+    """Return the format of a text: csv, tsv, or one that its contents tell. Raises CeError where it is a JSON array."""
+    suffixes = {suffix.lower() for suffix in Path(path).suffixes}
+    start = head.lstrip(_BLANK)
+    if start.startswith(b"{"):
+        return json_format(head)
+    if suffixes & JSON_SUFFIXES:
+        if start.startswith(b"["):
+            raise fail(
+                "unreadable_file",
+                "this is one JSON array, not one JSON object per line",
+                file=path,
+                hint="convert it with: jq -c '.[]' FILE",
+            )
+        return "jsonl-table"
+    if looks_like_kenlm(head):
+        return "kenlm"
+    if looks_like_fairseq(head):
+        return "fairseq"
+    return "tsv" if suffixes & {".tsv", ".tab"} else "csv"
+
+
+def json_format(head: bytes) -> str:
+    """Return which of the formats of one JSON object per line this is: openai, lm-eval or jsonl-table."""
+    first, newline, _ = head.lstrip(_BLANK).partition(b"\n")
+    try:
+        found: Any = json.loads(first)
+    except (ValueError, RecursionError):
+        if newline:
+            return "jsonl-table"
+        if _LM_EVAL_KEYS.search(head):
+            return "lm-eval"
+        return "openai" if _OPENAI_KEYS.search(head) else "jsonl-table"
+    if not isinstance(found, dict):
+        return "jsonl-table"
+    if _are_choices(found.get("choices")) or found.keys() >= {"custom_id", "response"}:
+        return "openai"
+    return "lm-eval" if found.keys() >= {"doc_id", "arguments", "resps"} else "jsonl-table"
+
+
+def _are_choices(found: Any) -> bool:
+    """Tell whether this is what a response has as its choices, which a table may well have as something else."""
+    known = {"message", "text", "delta", "logprobs"}
+    return isinstance(found, list) and all(isinstance(choice, dict) and known & choice.keys() for choice in found)
