@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 TASKS = ("auto", "binary", "multiclass", "multilabel", "regression", "tokens")
+# Options that mean something to one task only.
+TASK_OPTIONS: dict[str, tuple[str, ...]] = {
+    "regression": ("bins", "targets", "sigma", "dist"),
+    "tokens": ("token_col", "sequence_col", "token_count_col", "text_col", "bytes_col", "words_col"),
+}
 INPUTS = ("probs", "percent", "logits", "logprobs")
 BASES = ("e", "2", "10")
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}

@@ -5,27 +5,79 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ce_cli.errors import fail
-from ce_cli.tasks import binning, classes, labelsets, token_columns
-from ce_cli.tasks.binary import BinaryTask
-from ce_cli.tasks.multiclass import MulticlassTask
-from ce_cli.tasks.multilabel import MultilabelTask
+from ce_cli.plan import TASK_OPTIONS
+from ce_cli.tasks import classes
 from ce_cli.tasks.planning import Request, TaskKind, describe, refuse, with_gradients
-from ce_cli.tasks.regression import RegressionTask
-from ce_cli.tasks.tokens import TokensTask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ce_cli.plan import Options
     from ce_cli.readers.base import DataSet
     from ce_cli.tasks.base import Context, Task
 
-# The one place that knows which tasks there are. Classes are what everything else is taken for.
-TASKS: tuple[TaskKind, ...] = (
-    TaskKind("regression", binning.claims, binning.prepare, RegressionTask, binning.OPTIONS),
-    TaskKind("tokens", token_columns.claims, token_columns.prepare, TokensTask, token_columns.OPTIONS),
-    TaskKind("binary", lambda _: False, classes.prepare, BinaryTask),
-    TaskKind("multiclass", lambda _: True, classes.prepare, MulticlassTask),
-    TaskKind("multilabel", lambda _: False, labelsets.prepare, MultilabelTask),
-)
+
+def _regression() -> TaskKind:
+    from ce_cli.tasks import binning
+    from ce_cli.tasks.regression import RegressionTask
+
+    return TaskKind(binning.claims, binning.prepare, RegressionTask)
+
+
+def _tokens() -> TaskKind:
+    from ce_cli.tasks import token_columns
+    from ce_cli.tasks.tokens import TokensTask
+
+    return TaskKind(token_columns.claims, token_columns.prepare, TokensTask)
+
+
+def _multilabel() -> TaskKind:
+    from ce_cli.tasks import labelsets
+    from ce_cli.tasks.multilabel import MultilabelTask
+
+    return TaskKind(lambda _: False, labelsets.prepare, MultilabelTask)
+
+
+def _binary() -> TaskKind:
+    from ce_cli.tasks.binary import BinaryTask
+
+    return TaskKind(lambda _: False, classes.prepare, BinaryTask)
+
+
+def _multiclass() -> TaskKind:
+    from ce_cli.tasks.multiclass import MulticlassTask
+
+    return TaskKind(lambda _: True, classes.prepare, MulticlassTask)
+
+
+# The one place that knows which tasks there are; only those in question are imported. Where nobody says which it is, the
+# first that claims the files gets them, and classes are what everything else is taken for.
+TASKS: dict[str, Callable[[], TaskKind]] = {
+    "tokens": _tokens,
+    "regression": _regression,
+    "multilabel": _multilabel,
+    "binary": _binary,
+    "multiclass": _multiclass,
+}
+
+
+def _candidates(request: Request) -> list[str]:
+    """Return the tasks that files may be of where nobody says so, by what is quickly seen."""
+    names = [name.lower() for name in request.predictions.columns]
+    signs = {
+        "tokens": request.files[0].meaning is not None or any(name.startswith(_LOG_NAMES) for name in names),
+        "regression": any("," in name and name.endswith(("]", ")")) for name in names),
+    }
+    given = {task: _given(request, options) for task, options in TASK_OPTIONS.items()}
+    return [*(task for task in ("tokens", "regression") if signs[task] or given[task]), "multiclass"]
+
+
+def _given(request: Request, options: tuple[str, ...]) -> bool:
+    defaults = type(request.options)()
+    return any(getattr(request.options, name) != getattr(defaults, name) for name in options)
+
+
+_LOG_NAMES = ("logp", "log_p", "token_logp")
 
 
 def prepare(
@@ -39,12 +91,13 @@ def prepare(
     request = Request(
         describe(predictions), None if labels is None else describe(labels), options, verbatim, (predictions, labels)
     )
-    kind = next(
-        kind for kind in TASKS if kind.name == options.task or (options.task == "auto" and kind.claims(request))
-    )
-    for other in TASKS:
-        if other is not kind:
-            refuse(request, kind.name, **dict.fromkeys(other.options, f"it is for --task {other.name}"))
+    if options.task == "auto":
+        name, kind = next((name, kind) for name in _candidates(request) if (kind := TASKS[name]()).claims(request))
+    else:
+        name, kind = options.task, TASKS[options.task]()
+    for other, own in TASK_OPTIONS.items():
+        if other != name:
+            refuse(request, name, **dict.fromkeys(own, f"it is for --task {other}"))
     context = kind.prepare(request)
     if not gradients:
         return context
@@ -55,4 +108,4 @@ def prepare(
 
 def make_task(context: Context) -> Task:
     """Return the task that a context names."""
-    return next(kind for kind in TASKS if kind.name == context.plan.task).make(context)
+    return TASKS[context.plan.task]().make(context)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ce_cli.errors import fail
-from ce_cli.readers.fairseq_output import looks_like_fairseq
-from ce_cli.readers.kenlm_output import looks_like_kenlm
 
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 # What tells a response or a sample where the first line is longer than what is looked at; they stand in this order there.
 _OPENAI_KEYS = re.compile(rb'"choices"\s*:\s*\[\s*\{|"response"\s*:\s*\{\s*"status_code"')
+_KENLM_SIGN = b" OOV"
+_FAIRSEQ_SIGN = re.compile(rb"(?m)^[HPDST]-\d+\t")
 _LM_EVAL_KEYS = re.compile(rb'\A[\s\xef\xbb\xbf]*\{\s*"doc_id"\s*:')
 
 
@@ -33,11 +33,22 @@ def text_format(path: str, head: bytes) -> str:
                 hint="convert it with: jq -c '.[]' FILE",
             )
         return "jsonl-table"
-    if looks_like_kenlm(head):
-        return "kenlm"
-    if looks_like_fairseq(head):
-        return "fairseq"
-    return "tsv" if suffixes & {".tsv", ".tab"} else "csv"
+    return _other_tool(head) or ("tsv" if suffixes & {".tsv", ".tab"} else "csv")
+
+
+def _other_tool(head: bytes) -> str | None:
+    """Return the format of another tool, kenlm or fairseq, whose readers are imported only where a sign of it is there."""
+    if _KENLM_SIGN in head:
+        from ce_cli.readers.kenlm_output import looks_like_kenlm
+
+        if looks_like_kenlm(head):
+            return "kenlm"
+    if _FAIRSEQ_SIGN.search(head):
+        from ce_cli.readers.fairseq_output import looks_like_fairseq
+
+        if looks_like_fairseq(head):
+            return "fairseq"
+    return None
 
 
 def json_format(head: bytes) -> str:

@@ -23,7 +23,7 @@ from ce_cli.edges import (
 )
 from ce_cli.errors import CeError, fail
 from ce_cli.labels import ClassLookup, LabelCodec
-from ce_cli.plan import Scale
+from ce_cli.plan import TASK_OPTIONS, Scale
 from ce_cli.readers.arrays import number
 from ce_cli.report import Issue
 from ce_cli.state.moments import Moments
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from ce_cli.plan import Options
     from ce_cli.tasks.planning import Request
 
-OPTIONS = ("bins", "targets", "sigma", "dist")  # that mean something to no other task
 _MEANS = ("mean", "mu")
 _SPREADS = ("std", "sd", "sigma", "stddev")
 _POINTS = (*_MEANS, "prediction", "pred", "y_pred", *WEAK_SCORES[:2])
@@ -75,7 +74,7 @@ class _Found(NamedTuple):
 def claims(request: Request) -> bool:
     """Tell whether an option or the headers say that this is a regression through bins."""
     defaults = type(request.options)()
-    if any(getattr(request.options, name) != getattr(defaults, name) for name in OPTIONS):
+    if any(getattr(request.options, name) != getattr(defaults, name) for name in TASK_OPTIONS["regression"]):
         return True
     if len(_intervals(_candidates(request))) < 2:
         return False

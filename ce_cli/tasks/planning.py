@@ -42,17 +42,14 @@ class Request(NamedTuple):
 
 
 class TaskKind(NamedTuple):
-    """A task as the list of them has it.
+    """What a task is made of.
 
-    name: of `--task`. claims: whether files are this task's where nobody says so; the first in the list that claims them
-    gets them. prepare: decides on everything. make: the task itself. options: those that mean nothing to other tasks.
+    claims: whether files are this task's where nobody says so. prepare: decides on everything. make: the task itself.
     """
 
-    name: str
     claims: Callable[[Request], bool]
     prepare: Callable[[Request], Context]
     make: Callable[[Context], Task]
-    options: tuple[str, ...] = ()
 
 
 def common(request: Request, layout: Layout, scale: Scale, **own: Any) -> EvalPlan:

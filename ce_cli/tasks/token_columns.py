@@ -49,7 +49,6 @@ _OPTIONS = {
     "bytes": "bytes_col",
     "words": "words_col",
 }
-OPTIONS = ("token_col", *_OPTIONS.values())  # that mean something to no other task
 # Rows that are the sum of a document whose number of tokens is not known.
 DOCUMENTS = "documents"
 _UNKNOWN_TOKENS = Issue(
