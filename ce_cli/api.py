@@ -34,7 +34,7 @@ def evaluate(
     predictions: Any,
     labels: Any = None,
     *,
-    gates: Sequence[str] = (),
+    gates: str | Sequence[str] = (),
     per_sample: str | os.PathLike[str] | None = None,
     gradients: str | os.PathLike[str] | None = None,
     errors: str | os.PathLike[str] | None = None,
@@ -52,7 +52,7 @@ def evaluate(
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.
     """
-    parsed = parse_gates(tuple(gates))
+    parsed = parse_gates((gates,) if isinstance(gates, str) else tuple(gates))
     chosen = options_from(dict(options))
     mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.looks_first)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
@@ -116,7 +116,7 @@ def _as_option(name: str, value: Any) -> Any:
     if Options.__dataclass_fields__[name].default == ():
         several = isinstance(value, Iterable) and not isinstance(value, str)
         return tuple(str(part) for part in value) if several else (str(value),)
-    if name == "positive" and value is not None:
+    if name in ("positive", "base", "input_base") and value is not None:
         return str(value)
     if name == "bins" and isinstance(value, Iterable) and not isinstance(value, str):
         return ",".join(repr(float(edge)) for edge in value)

@@ -57,7 +57,7 @@ class Faults:
         kind = self.kinds.setdefault((code, file), _Kind(file, hint))
         kind.tally.add(rows)
         if kind.first is None or int(rows[0]) < kind.first_row:
-            kind.first_row, kind.first = int(rows[0]), first
+            kind.first_row, kind.first, kind.hint = int(rows[0]), first, hint
 
     def widen(self, low: Floats, high: Floats) -> None:
         """Note the range of the scores of every column, for the hints."""
@@ -71,7 +71,7 @@ class Faults:
             mine = self.kinds.setdefault(key, _Kind(kind.file, kind.hint))
             mine.tally.merge(kind.tally)
             if kind.first is not None and (mine.first is None or kind.first_row < mine.first_row):
-                mine.first_row, mine.first = kind.first_row, kind.first
+                mine.first_row, mine.first, mine.hint = kind.first_row, kind.first, kind.hint
         if other.low is not None and other.high is not None:
             self.widen(other.low, other.high)
 

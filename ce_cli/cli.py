@@ -269,7 +269,11 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     metavar="FILE|-",
     help="Write the gradient of the mean loss by the logits of every row (.csv or .parquet; - for CSV on stdout).",
 )
-@_output("--per-sequence", metavar="FILE", help="Tokens: write the loss of every sequence (.csv or .parquet).")
+@_output(
+    "--per-sequence",
+    metavar="FILE|-",
+    help="Tokens: write the loss of every sequence (.csv or .parquet; - for CSV on stdout).",
+)
 @_output("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
 @_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
@@ -282,8 +286,8 @@ def command(**values: Any) -> int:
 
     Reads the predictions and the labels, checks every row, and prints their cross-entropy and what it means.
 
-    PREDICTIONS is a file (CSV, TSV, Parquet), a folder or a quoted pattern of the parts of one data set, or - for standard
-    input.
+    PREDICTIONS is a file (CSV, TSV, Parquet, JSON Lines, or what language models write), a folder or a quoted pattern of the
+    parts of one data set, or - for standard input.
 
     \b
       ce-eval predictions.csv --labels labels.csv
@@ -365,7 +369,11 @@ def evaluate_command(values: dict[str, Any]) -> int:
 
 def _one_path(paths: tuple[str, ...]) -> str:
     if not paths:
-        raise fail("bad_option", "no predictions were named", hint="ce-eval predictions.csv --labels labels.csv")
+        raise fail(
+            "bad_option",
+            "no predictions were named",
+            hint="ce-eval predictions.csv --labels labels.csv; - is standard input",
+        )
     if len(paths) > 1:
         raise fail(
             "bad_option",

@@ -153,6 +153,15 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
     taken = {*chosen_ids} | ({weight} if weight and weight_side == "predictions" else set())
     if labels is None:
         taken.update(targets)
+    for name in targets:
+        if label_table.columns[name].kind in ("list", "other"):
+            raise fail(
+                "bad_option",
+                f"the label column {name!r} holds a list or a structure in each row",
+                file=label_table.path,
+                column=name,
+                hint="write a column for each class, such as label_cat, label_dog, or one column with the class",
+            )
     scores = known or _scores(predictions, options, taken, _class_cells(label_table, targets), labels)
     targets = _in_class_order(targets, scores, options, label_table)
     _check_roles(targets, label_side, weight, weight_side, scores)
@@ -189,6 +198,13 @@ def _in_class_order(targets: tuple[str, ...], scores: Scores, options: Options, 
     """Return several label columns in the order of the score columns, which they match by name unless they were named."""
     if len(targets) < 2 or options.label_col is not None:
         return targets
+    if not scores.names and scores.list_size is None:
+        raise fail(
+            "bad_option",
+            f"there are {len(targets)} label columns, but only one score",
+            file=table.path,
+            hint="each class needs a score column, or name the one label column with --label-col",
+        )
     by_name = {}
     for target in targets:
         by_name[without_prefix(target, LABEL_PREFIXES).lower()] = by_name[target.lower()] = target
@@ -276,6 +292,8 @@ def _no_label(table: TableInfo, *, separate: bool) -> CeError:
         hint = f"if the labels are in another file, pass --labels FILE; else {hint}"
     elif any(name.lower().startswith(tuple(PREFIXES)) or name.lower() in STRONG_SCORES for name in table.columns):
         hint = f"this file looks like predictions: are the two files swapped? Else {hint}"
+    if any("logp" in name.lower() or "log_p" in name.lower() for name in table.columns):
+        hint += "; for log-probabilities of tokens pass --task tokens"
     return CeError(
         Problem(
             "unknown_column",

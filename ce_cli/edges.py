@@ -125,7 +125,7 @@ def parse_lines(text: str, path: str) -> tuple[float, ...]:
         try:
             found.append(_number(line.strip('"')))
         except ValueError:
-            if number > 1:
+            if number > 1 or any(character.isdigit() for character in line):
                 raise fail("bad_bins", f"line {number}: {line!r} is not the edge of a bin", file=path) from None
     return tuple(found)
 

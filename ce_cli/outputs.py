@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Files with a line per row, by the option that names them: the suffixes they may have, and whether - is standard output.
 TABLES: dict[str, tuple[tuple[str, ...], bool]] = {
     "per_sample": ((".csv", ".parquet"), True),
-    "per_sequence": ((".csv", ".parquet"), False),
+    "per_sequence": ((".csv", ".parquet"), True),
     "gradients": ((".csv", ".parquet"), True),
     "errors": ((".csv",), False),
 }

@@ -47,11 +47,11 @@ def _binary() -> TaskKind:
 def _multiclass() -> TaskKind:
     from ce_cli.tasks.multiclass import MulticlassTask
 
-    return TaskKind(lambda _: True, classes.prepare, MulticlassTask)
+    return TaskKind(lambda _: False, classes.prepare, MulticlassTask)
 
 
 # The one place that knows which tasks there are; only those in question are imported. Where nobody says which it is, the
-# first that claims the files gets them, and classes are what everything else is taken for.
+# first that claims the files gets them.
 TASKS: dict[str, Callable[[], TaskKind]] = {
     "tokens": _tokens,
     "regression": _regression,
@@ -69,7 +69,7 @@ def _candidates(request: Request) -> list[str]:
         "regression": any("," in name and name.endswith(("]", ")")) for name in names),
     }
     given = {task: _given(request, options) for task, options in TASK_OPTIONS.items()}
-    return [*(task for task in ("tokens", "regression") if signs[task] or given[task]), "multiclass"]
+    return [task for task in ("tokens", "regression") if signs[task] or given[task]]
 
 
 def _given(request: Request, options: tuple[str, ...]) -> bool:
@@ -77,6 +77,7 @@ def _given(request: Request, options: tuple[str, ...]) -> bool:
     return any(getattr(request.options, name) != getattr(defaults, name) for name in options)
 
 
+_CLASSES = "multiclass"  # or binary: what everything else is taken for
 _LOG_NAMES = ("logp", "log_p", "token_logp")
 
 
@@ -91,14 +92,13 @@ def prepare(
     request = Request(
         describe(predictions), None if labels is None else describe(labels), options, verbatim, (predictions, labels)
     )
-    if options.task == "auto":
-        name, kind = next((name, kind) for name in _candidates(request) if (kind := TASKS[name]()).claims(request))
-    else:
-        name, kind = options.task, TASKS[options.task]()
+    name = options.task
+    if name == "auto":
+        name = next((task for task in _candidates(request) if TASKS[task]().claims(request)), _CLASSES)
     for other, own in TASK_OPTIONS.items():
         if other != name:
             refuse(request, name, **dict.fromkeys(own, f"it is for --task {other}"))
-    context = kind.prepare(request)
+    context = classes.prepare(request) if name == _CLASSES else TASKS[name]().prepare(request)
     if not gradients:
         return context
     if not make_task(context).gradient_names():

@@ -83,6 +83,9 @@ def _issues(
     if (context.plan.smoothing or context.plan.class_weights) and "skill" in metrics:
         message = "skill and normalized_entropy compare the loss without smoothing and class weights with the prior"
         found.append(Issue("plain_skill", "note", message))
+    if context.plan.ignored and not outcome.state.tallies["ignored"].count and context.plan.task != "multilabel":
+        names = listed([repr(name) for name in context.plan.ignored])
+        found.append(Issue("unused_ignore_label", "note", f"no row has the ignored label {names}"))
     if context.plan.alignment == "position" and labels is not None and not context.layout.ids:
         found += _unused_keys(context, predictions, labels)
     present = [name for data in (predictions, labels) if data is not None for name in data.names]

@@ -131,8 +131,28 @@ def test_a_frame_with_two_columns_of_one_name():
 
 def test_labels_in_one_column_of_an_array():
     assert evaluate(np.array([0.25, 0.5]), np.array([[0], [1]])).counts["scored"] == 2
-    with pytest.raises(CeError, match="one label for each row"):
+    with pytest.raises(CeError, match="2 label columns, but only one score"):
         evaluate(np.array([0.25, 0.5]), np.array([[0, 1], [1, 0]]))
+
+
+def test_labels_as_an_array_with_a_column_for_each_class():
+    probs, label = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]), np.array([0, 2])
+    hard = evaluate(probs, label)
+    assert evaluate(probs, np.eye(3)[label]).cross_entropy == hard.cross_entropy
+    several = evaluate(probs, np.array([[1, 1, 0], [0, 0, 1]]), task="multilabel")
+    assert several.cross_entropy.value == pytest.approx(-np.log([0.7, 0.2, 0.9, 0.9, 0.7, 0.6]).mean(), rel=1e-14)
+
+
+def test_a_gate_and_a_base_as_people_write_them():
+    report = evaluate(np.array([0.25, 0.5]), np.array([0, 1]), gates="accuracy > 0.1", base=2)
+    assert (report.passed, report.unit) == (True, "bits")
+
+
+def test_a_list_as_a_label_is_told():
+    table = pa.table({"label": [[0, 1], [1, 0]], "prob_a": [0.5, 0.5], "prob_b": [0.5, 0.5]})
+    with pytest.raises(CeError, match="holds a list") as caught:
+        evaluate(table)
+    assert caught.value.code == "bad_option"
 
 
 def test_an_empty_id_is_a_fault_of_its_row_also_in_a_join():

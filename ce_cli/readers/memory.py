@@ -68,7 +68,11 @@ def table_of(data: Any, column: str) -> pa.Table:
         return pa.Table.from_pandas(data, preserve_index=not _counts_rows(data.index))
     if hasattr(data, "__arrow_c_stream__"):
         return pa.table(data)
-    return pa.Table.from_arrays([_array_of(np.asarray(data), column)], names=[column])
+    values = np.asarray(data)
+    if column == "label" and values.ndim == 2 and values.shape[1] > 1:
+        names = [f"label_{number}" for number in range(values.shape[1])]
+        return pa.Table.from_arrays([pa.array(np.ascontiguousarray(part)) for part in values.T], names=names)
+    return pa.Table.from_arrays([_array_of(values, column)], names=[column])
 
 
 def _counts_rows(index: Any) -> bool:

@@ -46,7 +46,7 @@ class GradientFile(RowFile):
                 gradient = piece.scored.gradient
                 weight = piece.block.weight
                 whole[:, piece.at] = (gradient if weight is None else gradient * weight[:, None]).T
-        columns = identity(rows, self._context)
+        columns = identity(rows, self._context, self._names)
         columns.update(
             {name: arrow_array(pa.float64(), values, there) for name, values in zip(self._names, whole, strict=True)}
         )

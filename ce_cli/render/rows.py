@@ -17,16 +17,14 @@ from ce_cli.state.evaluation import objective
 from ce_cli.tasks.base import Coded
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy.typing as npt
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.engine import ScoredRows
     from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
-
-_COLUMNS = (
-    *("row", "label", "predicted", "bin", "prob", "loss_sum", "cells", "log_score", "rps", "crps", "loss", "weight"),
-)
 
 
 class RowFile:
@@ -121,17 +119,16 @@ class PerSampleFile(RowFile):
 
     def _batch(self, rows: ScoredRows) -> pa.RecordBatch:
         layout = self._context.layout
-        columns = identity(rows, self._context)
-        labels = {"label": layout.labels[0]} if len(layout.labels) == 1 else self._label_names()
+        columns = identity(rows, self._context, {"label", *self._columns})
+        labels = {"label": layout.labels[0]} if len(layout.labels) == 1 else self._label_names({*columns})
         columns.update({name: plain(rows.pair.labels.column(column)) for name, column in labels.items()})
         columns.update(self._scored_columns(rows))
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
-    def _label_names(self) -> dict[str, str]:
+    def _label_names(self, ids: set[str]) -> dict[str, str]:
         """Return the columns of several labels by their names, told apart from those of the other columns."""
-        layout = self._context.layout
-        others = {*_COLUMNS, *map(id_name, layout.ids)}
-        return {f"label_{name}" if name in others else name: name for name in layout.labels}
+        taken = ids | {"row", *self._columns}
+        return {distinct(name, taken, "label_"): name for name in self._context.layout.labels}
 
     def _scored_columns(self, rows: ScoredRows) -> dict[str, pa.Array]:
         """Return the columns of the task, then loss and weight; a row that was left out is empty in all of them."""
@@ -171,9 +168,11 @@ def _kind(values: Any) -> type[np.int64 | np.float64]:
     return np.int64 if isinstance(values, Coded) or (values is not None and values.dtype.kind in "iub") else np.float64
 
 
-def id_name(name: str) -> str:
-    """Return the name of an id column, told apart from those of the other columns."""
-    return f"id_{name}" if name in _COLUMNS else name
+def distinct(name: str, taken: Collection[str], prefix: str) -> str:
+    """Return a name that none of the other columns has, with a prefix where it needs one."""
+    while name in taken:
+        name = prefix + name
+    return name
 
 
 class ErrorsFile(RowFile):
@@ -228,9 +227,10 @@ def open_table(raw: Any, schema: pa.Schema, *, parquet: bool) -> Any:
     )
 
 
-def identity(rows: ScoredRows, context: Context) -> dict[str, pa.Array]:
-    """Return the columns that tell which row is which: the ids, else its number from 1."""
-    columns = {id_name(name): plain(rows.pair.predictions.column(name)) for name in context.layout.ids}
+def identity(rows: ScoredRows, context: Context, taken: Collection[str]) -> dict[str, pa.Array]:
+    """Return the columns that tell which row is which: the ids, by names that are not taken; else its number from 1."""
+    others = {"row", *taken}
+    columns = {distinct(name, others, "id_"): plain(rows.pair.predictions.column(name)) for name in context.layout.ids}
     return columns or {"row": arrow_array(pa.int64(), rows.pair.rows + 1)}
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from ce_cli.errors import fail
-from ce_cli.render.rows import RowFile
+from ce_cli.render.rows import RowFile, distinct
+from ce_cli.state.exact import ExactSums
+from ce_cli.state.fractions import to_float
 from ce_cli.tasks.token_rows import sequences_of
 from ce_cli.tasks.tokens import TokensTask
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Context
 
 _BATCH = 1 << 13
+_MANY = 256  # parts of a sequence that is still open
 
 
 class _Open(NamedTuple):
@@ -47,7 +51,7 @@ class PerSequenceFile(RowFile):
                 "--per-sequence writes sequences of tokens, but nothing says which rows are one",
                 hint="name the column that tells them apart with --sequence-col",
             )
-        super().__init__(path)
+        super().__init__(path, spool=True)
         self._context = context
         self._parquet = path.lower().endswith(".parquet")
         role = context.layout.roles.get("sequence")
@@ -55,7 +59,8 @@ class PerSequenceFile(RowFile):
         self._open: _Open | None = None
         self._done: list[_Open] = []
         self._writer: Any = None
-        self._key = "row" if role is None else role.column
+        written = {"row", "tokens", "unscored", "loss_sum", "loss_mean", "perplexity", "bytes", "words"}
+        self._key = "row" if role is None else distinct(role.column, written, "sequence_")
 
     def write(self, rows: ScoredRows) -> None:
         """Add the next rows to the sequence they go on with, or start new ones."""
@@ -90,7 +95,8 @@ class PerSequenceFile(RowFile):
         unscored = np.zeros(count, dtype=np.int64)
         if missing is not None:
             unscored = np.bincount(found.run[missing & (tokens == 0)], minlength=count)
-        sizes = self._task.all_sizes(pair, found)
+        members = tokens > 0 if missing is None else (tokens > 0) | missing
+        sizes = self._task.all_sizes(pair, found, members)
         totals = np.add.reduceat(tokens, found.starts)
         names = found.names if found.names is not None else (pair.rows[found.starts] + 1).tolist()
         bounds = [*found.starts.tolist(), n]
@@ -109,8 +115,11 @@ class PerSequenceFile(RowFile):
     def _joined(self, one: _Open, two: _Open) -> _Open:
         assert self._task is not None  # the constructor made sure
         summed = self._task.summed_sizes()
-        sizes = {name: parts + two.sizes[name] if summed[name] else parts for name, parts in one.sizes.items()}
-        return _Open(one.name, one.losses + two.losses, one.tokens + two.tokens, one.unscored + two.unscored, sizes)
+        sizes = {
+            name: _shortened(parts + two.sizes[name]) if summed[name] else parts for name, parts in one.sizes.items()
+        }
+        losses = _shortened(one.losses + two.losses)
+        return _Open(one.name, losses, one.tokens + two.tokens, one.unscored + two.unscored, sizes)
 
     def _close(self) -> None:
         if self._open is not None:
@@ -159,6 +168,19 @@ class PerSequenceFile(RowFile):
             if self._writer is not None:
                 self._writer.close()
         self._writer = None
+
+
+def _shortened(values: list[float]) -> list[float]:
+    """Return values with exactly the same sum, but few of them where they were many."""
+    if len(values) <= _MANY or not math.isfinite(math.fsum(values)):
+        return values if len(values) <= _MANY else [math.fsum(values)]
+    sums = ExactSums()
+    sums.add(np.array(values))
+    rest, few = sums.total(), []
+    while rest:
+        few.append(to_float(rest))
+        rest -= Fraction(few[-1])
+    return few
 
 
 def _exp(value: float) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ce_cli.errors import fail
 from ce_cli.state.histogram import LossHistogram
 from ce_cli.state.moments import Moments
 from ce_cli.state.tally import Tally
@@ -131,4 +132,14 @@ def objective(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | N
 
 def _weighed(objective: Objective, weight: Floats | None) -> tuple[Floats, Floats | None]:
     own = objective.weight
-    return objective.loss, weight if own is None else own if weight is None else own * weight
+    if own is None or weight is None:
+        return objective.loss, weight if own is None else own
+    with np.errstate(over="ignore"):
+        total = own * weight
+    if total.size and float(total.max()) == np.inf:
+        raise fail(
+            "bad_weight",
+            "the weight of a row, times that of its class or the number of its values, is beyond the range of float64",
+            hint="weigh rows by smaller numbers: only their ratios matter",
+        )
+    return objective.loss, total

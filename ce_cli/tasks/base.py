@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ce_cli.state.evaluation import EvalState, Statistic
 
 
+_LONGEST = 80  # characters of a label in a message
+
+
 class Context(NamedTuple):
     """What stays the same over a whole run."""
 
@@ -212,13 +215,15 @@ def check_labels(context: Context, pair: Pair, checks: RowChecks, encoded: Encod
     def describe(at: int) -> Fault:
         text = texts(column.slice(at, 1))[0].as_py()
         known = ", ".join(context.plan.classes[:8]) + (", …" if context.plan.k > 8 else "")
-        return Fault(layout.label, text, f"{text!r} is not one of the classes {known}")
+        shown = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+        return Fault(layout.label, text, f"{shown!r} is not one of the classes {known}")
 
     hint = (
         "each class has a score column: add it, name the classes with --classes, or leave rows out with --ignore-label"
     )
     if context.plan.single_score:
         hint = "a single score column takes labels 0/1 or true/false; for other names pass --positive NAME"
+    hint += "; if labels are numbers to be predicted, pass --bins"
     checks.fail("unknown_label", encoded.unknown, context.labels_path, describe, hint=hint, rows=rows)
 
 

@@ -401,7 +401,8 @@ def _sigma(request: Request, layout: Layout, issues: list[Issue]) -> float:
             numbers.values[list(numbers.bad)] = np.nan
             if numbers.missing is not None:
                 numbers.values[numbers.missing] = np.nan
-        difference: Floats = target.values - prediction.values
+        with np.errstate(invalid="ignore"):
+            difference: Floats = target.values - prediction.values
         return difference[np.isfinite(difference) & ~target.ignored]
 
     moments = Moments()

@@ -107,9 +107,10 @@ class CellDivergence(DivergenceStatistics):
     def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # type: ignore[override]  # noqa: ARG002
         """Add rows of positive weight."""
         if scored.divergence is not None:
-            by_cell = None if weight is None else np.repeat(weight, scored.cells)
-            loss = scored.cell_loss.ravel() if scored.known is None else scored.cell_loss[scored.known]
-            self.add_values(scored.divergence, loss, by_cell)
+            soft = (scored.label > 0) & (scored.label < 1)
+            soft = soft if scored.known is None else soft & scored.known
+            by_cell = None if weight is None else np.repeat(weight, soft.sum(axis=1))
+            self.add_values(scored.divergence, scored.cell_loss[soft], by_cell)
 
 
 def summarize(plan: EvalPlan, state: EvalState) -> Summary:
@@ -128,8 +129,7 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     positive = calibration.outcomes()
     entropies = [_entropy(total.weight, held) for total, held in zip(totals, positive, strict=True)]
     metrics.update(_against_priors(totals, entropies, mean_loss(totals, None), unit))
-    if plan.soft:
-        metrics.update(state.parts["divergence"].means(totals, unit, everywhere=True))
+    metrics.update(state.parts["divergence"].means(totals, unit, everywhere=False))
     metrics["ece"] = Metric(calibration.l1())
     metrics["ece_l2"] = Metric(calibration.l2())
     metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())

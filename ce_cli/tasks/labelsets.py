@@ -11,7 +11,7 @@ import numpy as np
 from ce_cli.checks import Fault
 from ce_cli.columns import LABEL_PREFIXES, Kind, Layout, Scores, decide, listed, without_prefix
 from ce_cli.errors import fail
-from ce_cli.labels import LabelCodec, TruthLookup, without_zeros
+from ce_cli.labels import LabelCodec, TruthLookup
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import cell_text, stacked
 from ce_cli.tasks.base import Context
@@ -58,7 +58,6 @@ def prepare(request: Request) -> Context:
     )
     layout = with_list_size(decide(request.predictions, request.labels, options), request.predictions, options)
     layout, names = _matched(layout, options, request.label_table)
-    cells = _sample(request, layout.labels)
     numeric = all(request.label_table.columns[name].kind == "number" for name in layout.labels)
     verbatim = request.verbatim or bool(options.ignore_label)
     layout = replace(layout, label_kind=Kind.NUMBER if numeric and not verbatim else Kind.CATEGORY)
@@ -72,7 +71,6 @@ def prepare(request: Request) -> Context:
         classes=names,
         single_score=False,
         class_weights=class_weights(request, names),
-        soft=any(0.0 < lookup.value(cell) < 1.0 for cell in cells),
     )
     return Context(plan, layout, codec, request.predictions.path, request.label_table.path)
 
@@ -125,16 +123,6 @@ def _matched(layout: Layout, options: Options, table: TableInfo) -> tuple[Layout
     if scores.list_size is None:  # --classes may have changed the order
         layout = replace(layout, labels=tuple(label_of[name] for name in layout.scores.columns))
     return layout, names
-
-
-def _sample(request: Request, names: Sequence[str]) -> list[str]:
-    ignored = {*request.options.ignore_label}
-    return [
-        cell
-        for name in names
-        for cell in request.label_table.columns[name].cells
-        if cell is not None and not {cell, without_zeros(cell)} & ignored
-    ]
 
 
 def _numeric_cells(labels: pa.RecordBatch, names: Sequence[str]) -> Cells | None:

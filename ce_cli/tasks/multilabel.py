@@ -43,7 +43,7 @@ class CellScored(Scored):
     label, cell_loss, prob, brier: `(n, k) float64`, the label in [0, 1], its loss without smoothing in nats, the
     probability of the label being there, and the squared error; anything where the cell is not known. known: `(n, k) bool`,
     None where all are. row_sum: `(n,) float64`, the loss of all known cells. cells: `(n,) int64`, how many are known.
-    divergence: of the known cells in their order, where labels are soft.
+    divergence: of the known cells that are soft, in their order.
     """
 
     label: Floats
@@ -118,7 +118,7 @@ class MultilabelTask:
             brier=brier.reshape(shape),
             row_sum=rows.total,
             cells=np.full(shape[0], shape[1], dtype=np.int64) if known is None else known.sum(axis=1, dtype=np.int64),
-            divergence=_divergence(label, outcome, known) if plan.soft else None,
+            divergence=_divergence(label, outcome, _soft_cells(label, known)) if block.soft else None,
             gradient=self._gradient(label, outcome, self._amount(there, shape), shape) if plan.gradients else None,
         )
 
@@ -135,9 +135,11 @@ class MultilabelTask:
     def statistics(self) -> dict[str, Statistic]:
         """Return what is gathered beside the loss."""
         plan = self._context.plan
-        parts: dict[str, Statistic] = {"labels": LabelStatistics(plan), "sums": LabelSums()}
-        if plan.soft:
-            parts["divergence"] = CellDivergence()
+        parts: dict[str, Statistic] = {
+            "labels": LabelStatistics(plan),
+            "sums": LabelSums(),
+            "divergence": CellDivergence(),
+        }
         if plan.gradients:
             parts["gradients"] = GradientSums(plan.k)
         return parts
@@ -206,10 +208,15 @@ def _cells(label: Floats, outcome: BinaryOutcome, *, soft: bool) -> tuple[Floats
     return losses, np.square(miss, out=miss)
 
 
-def _divergence(label: Floats, outcome: BinaryOutcome, known: Bools | None) -> Divergence:
+def _soft_cells(label: Floats, known: Bools | None) -> Bools:
+    """Return which cells are known and neither there nor not."""
+    soft = (label > 0) & (label < 1)
+    return soft if known is None else soft & known.ravel()
+
+
+def _divergence(label: Floats, outcome: BinaryOutcome, at: Bools) -> Divergence:
     sides = (1.0 - label, label), (outcome.prob_negative, outcome.prob_positive)
     losses = (outcome.loss_negative, outcome.loss_positive)
-    at = slice(None) if known is None else known.ravel()
     return divergence(*(_beside(pair, at) for pair in (*sides, losses)))
 
 

@@ -249,7 +249,8 @@ def _rounding_tolerance(raw: npt.NDArray[np.floating], percent: bool) -> Floats:
     for decimals in range(9):
         ten = 10.0**decimals
         unit = 0.5 * k / ten / (100.0 if percent else 1.0)
-        whole = np.rint(raw.astype(np.float64) * ten)
+        with np.errstate(over="ignore"):
+            whole = np.rint(raw.astype(np.float64) * ten)
         fits = ((whole / ten).astype(raw.dtype) == raw).all(axis=1) & undecided
         tolerance[fits] = min(unit, _WIDEST_TOLERANCE)
         undecided &= ~fits
@@ -286,7 +287,9 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks, *, sums
             "logprob_positive",
             usable > tolerance,
             lambda value: f"{value} is above 0 and no log-probability",
-            "if these are logits, pass --input logits",
+            "if these are logits, pass --input logits"
+            if scores.shape[1] > 1 or context.plan.task != "tokens"
+            else "if these are losses, change their sign",
             shown=scores,
         )
         over = usable > 0

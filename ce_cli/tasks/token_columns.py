@@ -85,6 +85,7 @@ def prepare(request: Request) -> Context:
         "tokens",
         positive="there is no positive class among tokens",
         class_weights="tokens are weighed by --weight-col",
+        ece_bins="it has no calibration error",
     )
     roles = _roles(request, meaning)
     if _has_classes(request, meaning, roles):
@@ -232,6 +233,7 @@ def _prepare_single(request: Request, meaning: Meaning | None, roles: dict[str, 
         "tokens",
         classes="there is one score for each token",
         label_smoothing="it needs the scores of all tokens",
+        row_sum="there is one score for each token",
     )
     column = _score_column(request, meaning, roles)
     scale = Scale(options.input or (meaning.input if meaning is not None else _scale_of(column)))

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ce_cli.tasks.token_rows import Sequences
 
 _OF_TOKENS = ("perplexity", "bits_per_token", "sequence_mean")
+_MOST = 2.0**53  # of what is counted: whole numbers up to here are exact
 _BLOCK_ROWS = 1 << 16
 _LN2 = math.log(2.0)
 _SIZES = ("bytes", "words")
@@ -189,7 +190,7 @@ class TokensTask:
             run=block.extra["run"],
             total=loss,
             tokens=tokens,
-            prob=prob,
+            prob=prob if tokens is None else np.exp(-each),
             place=place,
         )
 
@@ -264,14 +265,14 @@ class TokensTask:
         """Return the sizes that are known, and whether each is a sum over rows, not told for the whole sequence."""
         return {name: role != "text" for name, role in self._sizes.items()}
 
-    def all_sizes(self, pair: Pair, sequences: Sequences) -> dict[str, Floats]:
-        """Return the sizes of the sequences of a pair, NaN where one is not known."""
+    def all_sizes(self, pair: Pair, sequences: Sequences, members: Bools) -> dict[str, Floats]:
+        """Return the sizes of the sequences of a pair over the rows that are `members`, NaN where one is not known."""
         sizes = self.sizes_of(pair, sequences)
         for name, summed in self.summed_sizes().items():
             if summed:
                 values, missing, _ = numbers(self._column(pair, name))
                 values = values if missing is None else np.where(missing, math.nan, values)
-                sizes[name] = np.add.reduceat(values, sequences.starts)
+                sizes[name] = np.add.reduceat(np.where(members, values, 0.0), sequences.starts)
         return {name: sizes[name] for name in self._sizes}
 
     def sizes_of(self, pair: Pair, sequences: Sequences) -> dict[str, Floats]:
@@ -322,7 +323,7 @@ class TokensTask:
     def _whole_numbers(self, role: str, what: str, pair: Pair, checks: RowChecks, *, least: int) -> Floats:
         """Return counts; an unknown one is NaN where it may be 0, else a fault."""
         values, missing, unreadable = numbers(self._column(pair, role))
-        bad = ~(np.isfinite(values) & (values >= least) & (values == np.rint(values)))
+        bad = ~((values <= _MOST) & (values >= least) & (values == np.rint(values)))
         bad[list(unreadable)] = True
         if missing is not None:
             bad = bad | missing if least else bad & ~missing
@@ -333,7 +334,7 @@ class TokensTask:
             text = "" if missing is not None and missing[at] else unreadable.get(at, repr(float(values[at])))
             return Fault(name, text, f"{text or 'an empty cell'} is not {what}")
 
-        checks.fail("not_a_number", bad, self._context.predictions_path, describe, hint=f"{what} is whole")
+        checks.fail("not_a_number", bad, self._context.predictions_path, describe, hint=f"{what} is whole, up to 2**53")
         return values
 
     def _runs(
@@ -357,7 +358,8 @@ class TokensTask:
             if unknown.any():
                 parts[name].append(np.where(np.add.reduceat(unknown.astype(np.int64), starts) > 0, math.nan, 0.0))
         for name, values in self.sizes_of(pair, sequences).items():
-            parts[name] = [values if weight is None else values * by[starts]]
+            # Told once for a sequence, which weighs what its tokens do: whatever became of the first of them.
+            parts[name] = [values if weight is None else values * np.maximum.reduceat(by, starts)]
         return Runs(
             pair.rows[starts] if count else starts,
             pair.rows[ends] if count else starts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from ce_cli.plan import BALANCED
 from ce_cli.readers.arrays import numbers
 from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import to_float
-from ce_cli.workers import Workers
+from ce_cli.tasks.first_pass import over_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ce_cli.arrays import Floats
+    from ce_cli.block import Pair
     from ce_cli.columns import Layout
     from ce_cli.labels import LabelCodec
     from ce_cli.tasks.planning import Request
@@ -67,7 +69,7 @@ def _from_text(text: str) -> dict[str, float]:
             raise fail(
                 "bad_option",
                 f"--class-weights takes NAME=WEIGHT,…, a file or {BALANCED}, but got {part!r}",
-                hint=None if equals else f"there is no file {part!r}",
+                hint="each class with its weight, such as cat=2,dog=0.5" if equals else f"there is no file {part!r}",
             )
         weights[name] = weight
     return weights
@@ -82,22 +84,26 @@ def _from_file(path: Path) -> dict[str, float]:
     delimiter = "\t" if any("\t" in line for line in lines[:1]) else ","
     weights: dict[str, float] = {}
     for at, cells in enumerate(csv.reader(lines, delimiter=delimiter)):
-        if not cells:
+        if not cells or (at == 0 and _is_heading(cells)):
             continue
         weight = _number(cells[1]) if len(cells) == 2 else None
-        if weight is None:
-            if at == 0 and len(cells) == 2:
-                continue
+        if weight is None or cells[0] in weights:
+            again = "names a class again" if weight is not None else "holds no class and its weight"
             raise fail(
                 "bad_option",
-                f"--class-weights: line {at + 1} holds no class and its weight: {delimiter.join(cells)!r}",
+                f"--class-weights: line {at + 1} {again}: {delimiter.join(cells)!r}",
                 file=str(path),
-                hint="each line is a class name and a number",
+                hint="each line is a class name and a number, separated by a comma or a tab; the first may be a heading",
             )
-        if cells[0] in weights:
-            raise fail("bad_option", f"--class-weights: line {at + 1} names {cells[0]!r} again", file=str(path))
         weights[cells[0]] = weight
+    if not weights:
+        raise fail("bad_option", "--class-weights: the file holds no weights", file=str(path))
     return weights
+
+
+def _is_heading(cells: list[str]) -> bool:
+    """Tell whether a first line is words, such as class and weight: what has a digit in its second cell is no heading."""
+    return len(cells) == 2 and all(cell.replace("_", "").replace(" ", "").isalpha() for cell in cells)
 
 
 def _number(text: str) -> float | None:
@@ -117,15 +123,15 @@ def _balanced(counts: Sequence[float]) -> tuple[float, ...]:
 
 
 def count_classes(request: Request, layout: Layout, codec: LabelCodec, k: int) -> list[float]:
-    """Read the labels once and return how many rows have each class, or the sums of their shares."""
-    data = request.files[0] if layout.label_side == "predictions" else request.files[1]
-    assert data is not None  # labels stand on a side that is there
-    sums = ExactSums(k)
-    with Workers(1) as workers:
-        for batch in data.batches(dict.fromkeys(layout.labels, layout.label_kind), workers):
-            for cell, shares in enumerate(_shares(batch, layout, codec, k)):
-                sums.add(shares, np.full(len(shares), cell))
-    return [to_float(total) for total in sums.totals()]
+    """Read all rows once and return how many have each class, or the sums of their shares."""
+
+    def counted(pair: Pair) -> list[Fraction]:
+        sums = ExactSums(k)
+        for cell, shares in enumerate(_shares(pair.labels, layout, codec, k)):
+            sums.add(shares, np.full(len(shares), cell))
+        return sums.totals()
+
+    return [to_float(sum(counts, Fraction(0))) for counts in zip(*over_pairs(request, layout, counted), strict=True)]
 
 
 def _shares(batch: pa.RecordBatch, layout: Layout, codec: LabelCodec, k: int) -> Iterator[Floats]:

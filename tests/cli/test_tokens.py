@@ -329,3 +329,40 @@ def test_lists_give_the_same_report_in_any_chunks(chunk: int) -> None:
     assert (issue.count, issue.first_rows) == (9, (1, 2, 4))
     assert evaluate(data, chunk_rows=chunk, jobs=3).to_dict() == whole.to_dict()
     assert whole.counts["sequences"] == 2
+
+
+def test_a_text_weighs_what_its_tokens_do_whatever_becomes_of_the_first(tmp_path: Path) -> None:
+    rows = "1,<s>,hello world,-9,1\n1,a,hello world,-1,1\n1,b,hello world,-2,1\n2,a,foo bar,-1,1\n2,b,foo bar,-1,1\n"
+    (tmp_path / "t.csv").write_text("seq_id,token,text,logprob,weight\n" + rows)
+    options = ("-t", "tokens", "--text-col", "text", "--ignore-label", "<s>", "--json")
+    plain = ce("t.csv", *options, cwd=tmp_path, expect=0).json["metrics"]
+    weighted = ce("t.csv", *options, "--weight-col", "weight", cwd=tmp_path, expect=0).json["metrics"]
+    assert weighted["bits_per_byte"] == plain["bits_per_byte"]
+    assert weighted["word_perplexity"] == plain["word_perplexity"]
+
+
+def test_counts_are_whole_numbers_that_float64_holds(tmp_path: Path) -> None:
+    (tmp_path / "o.csv").write_text("seq_id,logprob,bytes\na,-1,1e308\na,-2,3\nb,-1,inf\n")
+    done = ce("o.csv", "-t", "tokens", "--bytes-col", "bytes", "--json", cwd=tmp_path, expect=2)
+    assert [(error["code"], error["rows"]) for error in done.json["errors"]] == [("not_a_number", [1, 3])]
+
+
+def test_sizes_of_sequences_leave_out_what_the_report_leaves_out(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("seq_id,token,logprob,bytes\na,<s>,-9,3\na,x,-1,2\nb,x,-1,2\n")
+    options = ("--bytes-col", "bytes", "--ignore-label", "<s>", "-q", "--chunk-rows", "1")
+    ce("q.csv", *options, "--per-sequence", "s.csv", cwd=tmp_path, expect=0)
+    assert (tmp_path / "s.csv").read_text().splitlines()[1:] == [
+        f'"a",1,0,1,1,{math.e!r},2',
+        f'"b",1,0,1,1,{math.e!r},2',
+    ]
+
+
+def test_a_long_sequence_is_summed_exactly_in_any_chunks(tmp_path: Path) -> None:
+    rows = "".join(f"a,{-0.1 * (at % 7 + 1)!r}\n" for at in range(3000))
+    (tmp_path / "l.csv").write_text("seq_id,logprob\n" + rows + "b,-1\n")
+    found = []
+    for chunk in ("1", "700", "5000"):
+        ce("l.csv", "-q", "--per-sequence", "s.csv", "--chunk-rows", chunk, cwd=tmp_path, expect=0)
+        found.append((tmp_path / "s.csv").read_text())
+    assert found[0] == found[1] == found[2]
+    assert float(found[0].splitlines()[1].split(",")[3]) == math.fsum(0.1 * (at % 7 + 1) for at in range(3000))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ce_cli import CeError, evaluate
-from tests.cli.command import ce, lines, write
+from tests.cli.command import ce, lines, table, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,3 +175,18 @@ def test_two_tables_cannot_share_standard_output(tmp_path: Path):
     write(tmp_path, p="prob,label\n.5,1\n")
     done = ce("p.csv", "--per-sample", "-", "--gradients", "-", cwd=tmp_path, expect=2)
     assert done.codes == ["bad_option"]
+
+
+def test_ids_and_labels_that_are_called_like_a_column_keep_their_cells(tmp_path: Path):
+    write(tmp_path, p="grad_a,prob_a,prob_b,label\nx,.4,.6,a\ny,.3,.7,b\n")
+    done = ce("p.csv", "--id-col", "grad_a", "--gradients", "-", cwd=tmp_path, expect=0)
+    assert [line.split(",")[0] for line in done.out.splitlines()] == ['"id_grad_a"', '"x"', '"y"']
+    write(tmp_path, q="id,prob_entropy,prob_b\n1,.4,.6\n2,.3,.7\n", l="id,label_entropy,label_b\n1,.5,.5\n2,.25,.75\n")
+    rows = table(ce("q.csv", "-l", "l.csv", "--per-sample", "-", cwd=tmp_path, expect=0).out)
+    assert [row["label_label_entropy"] for row in rows] == ["0.5", "0.25"]
+    assert float(rows[0]["label_entropy"]) == pytest.approx(math.log(2))
+
+
+def test_a_weight_beyond_float64_is_told(tmp_path: Path):
+    write(tmp_path, p="prob_a,prob_b,label,w\n.5,.5,a,1e308\n.4,.6,b,1\n")
+    assert ce("p.csv", "--weight-col", "w", "--class-weights", "a=10", cwd=tmp_path, expect=2).codes == ["bad_weight"]

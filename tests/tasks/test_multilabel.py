@@ -380,3 +380,11 @@ def test_statistics_survive_a_pickle_and_a_merge():
 
     order = np.random.default_rng(0).permutation(80)
     assert figures([np.arange(80)]) == figures([order[:7], order[7:8], order[8:], order[:0]])
+
+
+def test_soft_cells_count_wherever_they_stand():
+    hard, soft = {"label_a": 0.0}, {"label_a": 0.5}
+    rows = [{"prob_a": 0.4, "prob_b": 0.6, "label_b": 1.0, **which} for which in [hard] * 300 + [soft] * 300]
+    one, other = (evaluate(pa.Table.from_pylist(part), task="multilabel") for part in (rows, rows[::-1]))
+    assert one.metrics == other.metrics
+    assert one.label_entropy.value == pytest.approx(np.log(2) / 4, rel=1e-14)

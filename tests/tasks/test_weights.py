@@ -82,8 +82,11 @@ def test_a_file(text, tmp_path: Path):
     [
         ("ant,2\nbee\n", "line 2"),
         ("ant,2\nbee,x\n", "line 2"),
-        ("ant,2\nant,3\n", "names 'ant' again"),
+        ("ant,2\nant,3\n", "names a class again"),
         ("dog,2\n", "not one of the classes"),
+        ("ant,2x\nbee,3\n", "line 1"),
+        ('{"ant": 2, "bee": 3}\n', "line 1"),
+        ("", "holds no weights"),
         ("ant,-1\n", "finite numbers from 0 on"),
     ],
 )
