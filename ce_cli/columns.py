@@ -566,12 +566,15 @@ def _bare_scores(
             return _class_columns(table, columns)
     if (separate or len(named) == len(numeric)) and not odd and (named or table.headerless):
         return _class_columns(table, numeric)
+    hint = "name the scores with --pred-cols A,B,… (for one of several forecasters: --pred-cols NAME)"
+    if {name.lower() for name in numeric} & {"mean", "mu", "std", "sd", "sigma"}:
+        hint += "; a mean and a standard deviation are scored with --bins EDGES"
     raise fail(
         "ambiguous_columns",
         f"several columns could be scores: {listed(numeric)}",
         file=table.path,
         column=odd[0] if odd else None,
-        hint="name the scores with --pred-cols A,B,… (for one of several forecasters: --pred-cols NAME)",
+        hint=hint,
     )
 
 

@@ -61,6 +61,10 @@ _COUNTED = {
     "above_one": "above 1 (taken as 1)",
 }
 _BASELINE = "always predicting the class frequencies"
+_BASELINES = {
+    "multilabel": "always predicting how frequent each label is",
+    "regression": "always predicting the frequencies of the bins",
+}
 
 
 class _Span(NamedTuple):
@@ -320,19 +324,19 @@ def _meaning(report: Report) -> Iterator[_Span]:
     """Compare the loss with that of the best constant prediction, in words and in figures."""
     skill, prior = report.metrics.get("skill"), report.metrics.get("prior_entropy")
     if skill is not None:
-        yield _comparison(skill.value)
+        yield _comparison(skill.value, _BASELINES.get(report.task, _BASELINE))
         figures = f"skill {number(skill.value)}"
         yield _Span(figures + (f", prior_entropy {number(prior.value)} {report.unit}" if prior else ""), QUIET)
 
 
-def _comparison(skill: float) -> _Span:
+def _comparison(skill: float, baseline: str) -> _Span:
     if skill > 0:
-        return _Span(f"{_rough_percent(skill)} better than {_BASELINE}", GOOD)
+        return _Span(f"{_rough_percent(skill)} better than {baseline}", GOOD)
     if skill == 0:
-        return _Span(f"no better than {_BASELINE}", WARNING)
+        return _Span(f"no better than {baseline}", WARNING)
     if skill == -math.inf:
-        return _Span(f"infinitely WORSE than {_BASELINE}", BAD)
-    return _Span(f"{_rough_percent(-skill)} WORSE than {_BASELINE}", BAD)
+        return _Span(f"infinitely WORSE than {baseline}", BAD)
+    return _Span(f"{_rough_percent(-skill)} WORSE than {baseline}", BAD)
 
 
 def _rough_percent(share: float) -> str:
