@@ -147,7 +147,7 @@ class PerSampleFile(RowFile):
     def _array(self, name: str, values: npt.NDArray[Any], there: Bools) -> pa.Array:
         array = arrow_array(pa.int64() if values.dtype == np.int64 else pa.float64(), values, there)
         like = self._columns[name]
-        return _text_array(list(like.names)).take(array) if isinstance(like, Coded) else array
+        return text_array(list(like.names)).take(array) if isinstance(like, Coded) else array
 
     def _finish(self) -> None:
         if self._writer is None:
@@ -242,7 +242,7 @@ def arrow_array(type_: pa.DataType, values: Floats | Ints, valid: Bools | None =
     return pa.Array.from_buffers(type_, len(values), [bitmap, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def _text_array(words: list[str]) -> pa.Array:
+def text_array(words: list[str]) -> pa.Array:
     """Return text as Arrow has it, without pyarrow.array, which imports pandas."""
     encoded = [word.encode() for word in words]
     offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)

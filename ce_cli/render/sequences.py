@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from ce_cli.errors import fail
-from ce_cli.render.rows import RowFile, distinct
+from ce_cli.render.rows import RowFile, arrow_array, distinct, open_table, text_array
 from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import to_float
 from ce_cli.tasks.token_rows import sequences_of
 from ce_cli.tasks.tokens import TokensTask
 
 if TYPE_CHECKING:
+    from ce_cli.arrays import Bools
     from ce_cli.engine import ScoredRows
     from ce_cli.tasks.base import Context
 
@@ -132,31 +133,25 @@ class PerSequenceFile(RowFile):
         unit = self._context.plan.unit_size
         sums = [one.losses[0] if one.tokens else None for one in done]
         means = [None if total is None else total / one.tokens for total, one in zip(sums, done, strict=True)]
+        scored = np.array([total is not None for total in sums])
+        names = [one.name for one in done]
         columns = {
-            self._key: pa.array([one.name for one in done], pa.string() if self._named else pa.int64()),
-            "tokens": pa.array([one.tokens for one in done], pa.int64()),
-            "unscored": pa.array([one.unscored for one in done], pa.int64()),
-            "loss_sum": pa.array([None if total is None else total / unit for total in sums], pa.float64()),
-            "loss_mean": pa.array([None if mean is None else mean / unit for mean in means], pa.float64()),
-            "perplexity": pa.array([None if mean is None else _exp(mean) for mean in means], pa.float64()),
+            self._key: text_array(list(map(str, names))) if self._named else arrow_array(pa.int64(), np.array(names)),
+            "tokens": arrow_array(pa.int64(), np.array([one.tokens for one in done])),
+            "unscored": arrow_array(pa.int64(), np.array([one.unscored for one in done])),
+            "loss_sum": _floats([0.0 if total is None else total / unit for total in sums], scored),
+            "loss_mean": _floats([0.0 if mean is None else mean / unit for mean in means], scored),
+            "perplexity": _floats([0.0 if mean is None else _exp(mean) for mean in means], scored),
         }
         for name in self._task.summed_sizes() if self._task is not None else ():
             values = [math.fsum(one.sizes[name]) for one in done]
-            columns[name] = pa.array([None if math.isnan(value) else int(value) for value in values], pa.int64())
+            known = np.array([not math.isnan(value) for value in values])
+            whole = np.array([0 if math.isnan(value) else int(value) for value in values], dtype=np.int64)
+            columns[name] = arrow_array(pa.int64(), whole, known)
         batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if self._writer is None:
-            self._writer = self._opened(batch.schema)
-        self._writer.write_batch(batch) if self._parquet else self._writer.write(batch)
-
-    def _opened(self, schema: pa.Schema) -> Any:
-        if self._parquet:
-            import pyarrow.parquet as pq
-
-            return pq.ParquetWriter(self._file.raw, schema)
-        import pyarrow.csv as pa_csv
-
-        options = pa_csv.WriteOptions(quoting_style="needed")
-        return pa_csv.CSVWriter(pa.PythonFile(self._file.raw, mode="w"), schema, write_options=options)
+            self._writer = open_table(self._file.raw, batch.schema, parquet=self._parquet)
+        self._writer.write(batch)
 
     def _finish(self) -> None:
         self._close()
@@ -168,6 +163,10 @@ class PerSequenceFile(RowFile):
             if self._writer is not None:
                 self._writer.close()
         self._writer = None
+
+
+def _floats(values: list[float], valid: Bools) -> pa.Array:
+    return arrow_array(pa.float64(), np.array(values), valid)
 
 
 def _shortened(values: list[float]) -> list[float]:
