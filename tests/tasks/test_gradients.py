@@ -190,3 +190,70 @@ def test_ids_and_labels_that_are_called_like_a_column_keep_their_cells(tmp_path:
 def test_a_weight_beyond_float64_is_told(tmp_path: Path):
     write(tmp_path, p="prob_a,prob_b,label,w\n.5,.5,a,1e308\n.4,.6,b,1\n")
     assert ce("p.csv", "--weight-col", "w", "--class-weights", "a=10", cwd=tmp_path, expect=2).codes == ["bad_weight"]
+
+
+def sigmoid_loss(values, labels, weights) -> mpmath.mpf:
+    """Return the weighted mean of the binary losses of cells, None being a label that is not known."""
+    above = below = mpmath.mpf(0)
+    for row, label, weight in zip(values, labels, weights, strict=True):
+        for value, y in zip(row, label, strict=True):
+            if y is not None:
+                loss = mpmath.log1p(mpmath.exp(value)) - y * value
+                above, below = above + weight * loss, below + weight
+    return above / below
+
+
+def by_differences(function, logits: np.ndarray, *rest) -> np.ndarray:
+    with mpmath.workdps(60):
+        exact = [[mpmath.mpf(float(value)) for value in row] for row in logits]
+        step = mpmath.mpf(10) ** -20
+        result = np.zeros(logits.shape)
+        for i, j in np.ndindex(*logits.shape):
+            moved = [[list(row) for row in exact] for _ in range(2)]
+            moved[0][i][j] += step
+            moved[1][i][j] -= step
+            result[i, j] = float((function(moved[0], *rest) - function(moved[1], *rest)) / (2 * step))
+        return result
+
+
+def test_labels_of_several_in_a_row(tmp_path: Path):
+    generator = np.random.default_rng(4)
+    logits = generator.normal(0, 3, (4, 3))
+    labels = [[1, 0, None], [0.25, 1, 1], [0, 0, 0], [None, 1, 0.5]]
+    weight = [1.0, 0.5, 2.0, 1.5]
+    columns = {f"logit_{name}": logits[:, at] for at, name in enumerate(NAMES)}
+    columns.update({f"label_{name}": [row[at] for row in labels] for at, name in enumerate(NAMES)})
+    table = pa.table({**columns, "weight": weight})
+    report = evaluate(table, task="multilabel", weight_col="weight", gradients=tmp_path / "g.parquet", chunk_rows=3)
+    expected = by_differences(sigmoid_loss, logits, labels, weight)
+    np.testing.assert_allclose(read(tmp_path / "g.parquet"), expected, rtol=1e-12, atol=1e-16)
+    assert [row.mean_gradient for row in report.per_class] == pytest.approx(expected.sum(axis=0).tolist(), rel=1e-10)
+
+
+def test_bins_of_a_regression(tmp_path: Path):
+    generator = np.random.default_rng(5)
+    logits, target = generator.normal(0, 2, (5, 3)), [0.5, 1.5, 3.0, 1.0, 2.5]
+    columns = {f"logit_{at}": logits[:, at] for at in range(3)}
+    report = evaluate(
+        pa.table({"label": target, **columns}), bins="0,1,2,4", gradients=tmp_path / "g.parquet", label_smoothing=0.1
+    )
+    shares = np.eye(3)[np.searchsorted([0, 1, 2, 4], target, side="right") - 1]
+    rest = (shares, np.ones(5), mpmath.mpf("0.1"), "uniform", [1.0] * 3)
+    expected = by_differences(mean_loss, logits, *rest)
+    np.testing.assert_allclose(read(tmp_path / "g.parquet"), expected, rtol=1e-12, atol=1e-16)
+    assert [row.mean_gradient for row in report.per_class] == pytest.approx(expected.sum(axis=0).tolist(), rel=1e-10)
+
+
+def test_tokens_of_a_vocabulary(tmp_path: Path):
+    generator = np.random.default_rng(6)
+    logits, label = generator.normal(0, 2, (6, 4)), np.array([0, 3, 1, 2, 2, 0])
+    columns = {f"logit_{at}": logits[:, at] for at in range(4)}
+    table = pa.table({"seq_id": [0, 0, 0, 1, 1, 1], "label": label, **columns})
+    evaluate(table, task="tokens", gradients=tmp_path / "g.parquet", ignore_label=["1"])
+    kept = label != 1
+    rest = (np.eye(4)[label[kept]], np.ones(kept.sum()), mpmath.mpf(0), "uniform", [1.0] * 4)
+    got = read(tmp_path / "g.parquet")
+    assert got[2].tolist() == [None] * 4
+    np.testing.assert_allclose(
+        got[kept].astype(float), by_differences(mean_loss, logits[kept], *rest), rtol=1e-12, atol=1e-16
+    )
