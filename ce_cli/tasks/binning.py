@@ -336,7 +336,8 @@ def _from_targets(request: Request, layout: Layout, rule: Rule, issues: list[Iss
     ignored = request.options.ignore_label
 
     def targets(pair: Pair) -> Floats:
-        return _usable(read_numbers(pair.labels.column(layout.label), ignored))
+        found = _usable(read_numbers(pair.labels.column(layout.label), ignored))
+        return np.array([found.min(), found.max()]) if rule.kind == "uniform" and len(found) else found
 
     only_targets = replace(layout, scores=Scores((), (), None), weight=None, weight_side=None)
     values = np.concatenate([np.zeros(0), *over_pairs(request, only_targets, targets)])
@@ -394,7 +395,7 @@ def _sigma(request: Request, layout: Layout, issues: list[Issue]) -> float:
         return float(given)  # type: ignore[arg-type]
     ignored = request.options.ignore_label
 
-    def residuals(pair: Pair) -> Floats:
+    def residuals(pair: Pair) -> Moments:
         target = read_numbers(pair.labels.column(layout.label), ignored)
         prediction = read_numbers(pair.predictions.column(layout.scores.columns[0]), ())
         for numbers in (target, prediction):
@@ -403,11 +404,13 @@ def _sigma(request: Request, layout: Layout, issues: list[Issue]) -> float:
                 numbers.values[numbers.missing] = np.nan
         with np.errstate(invalid="ignore"):
             difference: Floats = target.values - prediction.values
-        return difference[np.isfinite(difference) & ~target.ignored]
+        found = Moments()
+        found.add(difference[np.isfinite(difference) & ~target.ignored], None)
+        return found
 
     moments = Moments()
-    for values in over_pairs(request, layout, residuals):
-        moments.add(values, None)
+    for part in over_pairs(request, layout, residuals):
+        moments.merge(part)
     error = moments.standard_error()
     if not error:
         raise fail("bad_option", "--sigma auto: the residuals have no spread", hint="pass --sigma with a number")
