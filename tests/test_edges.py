@@ -103,3 +103,9 @@ def test_files():
     assert parse_lines('"0"\n"1"\n2', "e.csv") == (0.0, 1.0, 2.0)
     with pytest.raises(CeError, match="line 3"):
         parse_lines("0\n1\nx\n", "e.csv")
+
+
+def test_a_first_line_with_digits_is_no_heading():
+    with pytest.raises(CeError, match="line 1: '-5x'") as told:
+        parse_lines("-5x\n0\n5\n", "edges.txt")
+    assert told.value.code == "bad_bins"

@@ -110,3 +110,14 @@ def test_a_pipe_can_be_read_twice(tmp_path: Path):
     expected = ce("d.csv", "-q", "--class-weights", "balanced", cwd=tmp_path, expect=0).out
     for data_ in (rows.encode(), gzip.compress(rows.encode())):
         assert ce("-", "-q", "--class-weights", "balanced", cwd=tmp_path, stdin=data_, expect=0).out == expected
+
+
+def test_labels_without_a_prediction_are_not_counted():
+    _, label, table = data(n=30)
+    ids = pa.array(range(30))
+    predictions = table.drop_columns(["label"]).append_column("id", ids)
+    names = [NAMES[at] for at in label]
+    labels = pa.table({"id": range(30), "label": names})
+    more = pa.table({"id": range(40), "label": names + ["ant"] * 10})
+    expected = evaluate(predictions, labels, class_weights="balanced").cross_entropy
+    assert evaluate(predictions, more, class_weights="balanced", missing="drop").cross_entropy == expected
