@@ -11,13 +11,19 @@ import numpy as np
 
 from ce_cli.report import Metric
 from ce_cli.state.calibration import CalibrationBins
-from ce_cli.state.classes import ClassSums, LabelledRows
-from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.classes import LabelledRows
+from ce_cli.state.exact import add_products, factor
 from ce_cli.state.fractions import to_float
-from ce_cli.state.hits import Hits
 from ce_cli.state.moments import Moments
 from ce_cli.tasks.base import Summary, mean_metrics, with_interval
-from ce_cli.tasks.classification import DivergenceStatistics, class_rows, macro, mean_loss, with_gradients
+from ce_cli.tasks.classification import (
+    ClassStatistics,
+    DivergenceStatistics,
+    class_rows,
+    macro,
+    mean_loss,
+    with_gradients,
+)
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
@@ -28,16 +34,14 @@ if TYPE_CHECKING:
     from ce_cli.tasks.multilabel import CellScored
 
 
-class LabelStatistics:
+class LabelStatistics(ClassStatistics):
     """Sums by label, calibration by label, accuracy and Brier score over all cells that are known."""
 
     def __init__(self, plan: EvalPlan) -> None:
-        self.classes = ClassSums(plan.k)
+        super().__init__(plan)
         self.calibration = CalibrationBins(plan.ece_bins, plan.k)
-        self._brier = ExactSums()
-        self._hits = Hits()
 
-    def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
+    def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # type: ignore[override]  # noqa: ARG002
         """Add rows of positive weight."""
         n, k = scored.label.shape
         at = slice(None) if scored.known is None else np.flatnonzero(scored.known)
@@ -54,21 +58,6 @@ class LabelStatistics:
             self._brier.add(brier)
         else:
             add_products(self._brier, factor(brier), factor(by_cell))
-
-    def merge(self, other: LabelStatistics) -> None:
-        """Add what another state has seen."""
-        self.classes.merge(other.classes)
-        self.calibration.merge(other.calibration)
-        self._brier.merge(other._brier)
-        self._hits.merge(other._hits)
-
-    def brier(self) -> Fraction:
-        """Return Σ w·(p - y)² / Σ w over all cells."""
-        return self._brier.total() / sum((total.weight for total in self.classes.totals()), Fraction(0))
-
-    def accuracy(self) -> Fraction | None:
-        """Return the weighted share of cells on the right side of 0.5; None where every label is 0.5."""
-        return self._hits.rate()
 
 
 class LabelSums:
