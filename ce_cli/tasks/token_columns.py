@@ -29,6 +29,7 @@ from ce_cli.tasks.base import Context
 from ce_cli.tasks.classes import resolve, with_list_size
 from ce_cli.tasks.planning import common, refuse
 from ce_cli.tasks.token_rows import UNSCORED_WORDS
+from ce_cli.tasks.weights import class_weights
 
 if TYPE_CHECKING:
     from ce_cli.columns import Side
@@ -84,7 +85,6 @@ def prepare(request: Request) -> Context:
         request,
         "tokens",
         positive="there is no positive class among tokens",
-        class_weights="tokens are weighed by --weight-col",
         ece_bins="it has no calibration error",
     )
     roles = _roles(request, meaning)
@@ -192,6 +192,9 @@ def _prepare_classes(request: Request, roles: dict[str, Role]) -> Context:
     if options.label_smoothing and len(names) < 2:
         raise fail("bad_option", "--label-smoothing needs the scores of all tokens")
     layout = replace(layout, roles=roles)
+    weights = class_weights(request, names)
+    if weights is not None and not all(weights):
+        raise fail("bad_option", "a class weight of 0 leaves tokens out: name them with --ignore-label instead")
     plan = common(
         request,
         layout,
@@ -199,6 +202,7 @@ def _prepare_classes(request: Request, roles: dict[str, Role]) -> Context:
         task="tokens",
         classes=names,
         single_score=False,
+        class_weights=weights,
         details=_details(roles),
     )
     codec = LabelCodec(ClassLookup(names), options.ignore_label)
@@ -233,6 +237,7 @@ def _prepare_single(request: Request, meaning: Meaning | None, roles: dict[str, 
         "tokens",
         classes="there is one score for each token",
         label_smoothing="it needs the scores of all tokens",
+        class_weights="it needs the scores of all tokens; --weight-col weighs rows",
         row_sum="there is one score for each token",
     )
     column = _score_column(request, meaning, roles)

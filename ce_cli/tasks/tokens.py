@@ -198,7 +198,7 @@ class TokensTask:
         """Return what is gathered beside the loss."""
         parts: dict[str, Statistic] = {}
         if self.gathers_sequences():
-            parts["sequences"] = SequenceStatistics(self.summed_sizes(), smoothed=bool(self._context.plan.smoothing))
+            parts["sequences"] = SequenceStatistics(self.summed_sizes(), smoothed=self._reweighed())
         if self._classes is not None:
             parts["hits"] = TokenHits()
         if self._context.plan.gradients:
@@ -254,7 +254,11 @@ class TokensTask:
 
     def gathers_sequences(self) -> bool:
         """Tell whether anything is asked of sequences, or of tokens beyond the mean of what is averaged."""
-        return bool(self._grouped() or self._sizes or self._context.plan.smoothing)
+        return bool(self._grouped() or self._sizes or self._reweighed())
+
+    def _reweighed(self) -> bool:
+        """Tell whether the loss that is averaged is not the plain one."""
+        return bool(self._context.plan.smoothing or self._context.plan.class_weights)
 
     def without_score(self, pair: Pair) -> Bools | None:
         """Return which tokens have no score."""
@@ -397,7 +401,8 @@ class TokensTask:
 
     def _of_sequences(self, whole: SequenceStatistics, mean: Metric) -> dict[str, Metric]:
         """Return what the losses of sequences come to, and the mean with each of them as a cluster."""
-        plan, smoothed = self._context.plan, bool(self._context.plan.smoothing)
+        plan = self._context.plan
+        smoothed = bool(plan.smoothing) and plan.class_weights is None
         names = ["cross_entropy_unsmoothed"] if smoothed else []
         names += ["perplexity", "bits_per_token", *(["sequence_sum_mean", "sequence_mean"] if self._grouped() else [])]
         if whole.infinite:
@@ -406,7 +411,7 @@ class TokensTask:
         df = whole.sequences - 1
         metrics: dict[str, Metric] = {}
         plain_ratio = whole.ratio("loss", "weight")
-        averaged = whole.ratio("objective", "objective_weight") if smoothed else plain_ratio
+        averaged = whole.ratio("objective", "objective_weight") if self._reweighed() else plain_ratio
         if math.isfinite(mean.value):
             metrics["cross_entropy"] = in_unit(plan, averaged, df)
         if smoothed:

@@ -366,3 +366,34 @@ def test_a_long_sequence_is_summed_exactly_in_any_chunks(tmp_path: Path) -> None
         found.append((tmp_path / "s.csv").read_text())
     assert found[0] == found[1] == found[2]
     assert float(found[0].splitlines()[1].split(",")[3]) == math.fsum(0.1 * (at % 7 + 1) for at in range(3000))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_class_weights_of_a_vocabulary(smoothing: float, grouped: bool) -> None:
+    generator = np.random.default_rng(12)
+    logits, label = generator.normal(0, 2, (60, 4)), generator.integers(0, 4, 60)
+    columns = {f"logit_{at}": logits[:, at] for at in range(4)}
+    groups = {"seq_id": np.repeat(np.arange(12), 5)} if grouped else {}
+    table = pa.table({**groups, "label": label, **columns})
+    given = {"0": 2.5, "2": 0.25}
+    report = evaluate(table, task="tokens", class_weights=given, label_smoothing=smoothing, chunk_rows=7)
+    factors = np.array([2.5, 1, 0.25, 1])
+    shares = ((1 - smoothing) * np.eye(4)[label] + smoothing / 4) * factors
+    losses = -log_softmax(logits, axis=1)
+    each, weight = (shares * losses).sum(axis=1), shares.sum(axis=1)
+    mean = each.sum() / weight.sum()
+    assert report.cross_entropy.value == pytest.approx(mean, rel=1e-13)
+    run = np.repeat(np.arange(12), 5) if grouped else np.arange(60)
+    gaps = np.bincount(run, each - weight * mean)
+    c = len(gaps)
+    expected = np.sqrt(c / (c - 1) * np.square(gaps).sum()) / weight.sum()
+    assert report.cross_entropy.stderr == pytest.approx(expected, rel=1e-12)
+    assert report.perplexity.value == pytest.approx(np.exp(losses[np.arange(60), label].mean()), rel=1e-13)
+
+
+def test_a_class_weight_of_0_is_refused_for_tokens() -> None:
+    table = pa.table({"seq_id": [0, 0], "label": [0, 1], "logit_0": [0.0, 1.0], "logit_1": [1.0, 0.0]})
+    with pytest.raises(CeError, match="--ignore-label") as told:
+        evaluate(table, task="tokens", class_weights={"0": 0.0})
+    assert told.value.code == "bad_option"
