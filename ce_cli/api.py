@@ -71,14 +71,18 @@ def evaluate_data(
     *,
     outputs: Mapping[str, str] = MappingProxyType({}),
     watcher: Watcher | None = None,
+    forks: bool = False,
 ) -> Report:
-    """Evaluate opened data sets; what the command and `evaluate` have in common. outputs: files by option, `-` for stdout."""
+    """Evaluate opened data sets; what the command and `evaluate` have in common.
+
+    outputs: files by option, `-` for stdout. forks: whether the process may be forked for a part of the work.
+    """
     with contextlib.ExitStack() as files:
         context = prepare(
             predictions, labels, options, verbatim="per_sample" in outputs, gradients="gradients" in outputs
         )
         sinks = [files.enter_context(sink) for sink in _sinks(context, outputs)]
-        outcome = run(Job(predictions, labels, context, options), sinks, watcher)
+        outcome = run(Job(predictions, labels, context, options), sinks, watcher, forks=forks)
         report = summarize(context, outcome, predictions, labels)
     return report.with_gates(tuple(judge(gate, report) for gate in gates))
 

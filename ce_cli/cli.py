@@ -360,6 +360,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
             gates,
             outputs=_tables(values),
             watcher=progress,
+            forks=True,
         )
     code = ExitCode.OK if report.passed else ExitCode.GATE_FAILED
     if values["quiet"]:

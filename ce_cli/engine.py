@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from ce_cli.errors import CeError, Problem
 from ce_cli.labels import not_one_class
 from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file, stored_ids
 from ce_cli.readers.arrays import cell_text
+from ce_cli.readers.base import Divisible
 from ce_cli.setup import make_task
 from ce_cli.state.evaluation import EvalState
 from ce_cli.tasks.base import Unfolding, slices
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Ints
     from ce_cli.block import Block, Pair
     from ce_cli.checks import FaultRow
+    from ce_cli.forks import Share
     from ce_cli.plan import Options
     from ce_cli.readers.base import DataSet
     from ce_cli.tasks.base import Checked, Context, Task
 
 
 _KEPT_CELLS = 1 << 20  # scores of rows that are kept until they are written
+_WORTH_FORKING = 12 << 20  # bytes of both files: less is done before another process has begun
+_SHARES_EACH = 16  # at most, so that a process that is slowed down does not hold up the others at the end
 
 
 class Piece(NamedTuple):
@@ -120,12 +124,13 @@ class _Accumulators:
 
 
 class Job(NamedTuple):
-    """What is to be evaluated, and how."""
+    """What is to be evaluated, and how; `start` is the number of the first row."""
 
     predictions: DataSet
     labels: DataSet | None
     context: Context
     options: Options
+    start: int = 0
 
     def chunk_rows(self, sinks: Sequence[RowSink]) -> int:
         """Return how many rows make a piece of work: fewer where every row is kept, or holds a list of values."""
@@ -137,27 +142,78 @@ class Job(NamedTuple):
         """Return how much of both inputs has been read."""
         return self.predictions.bytes_read + (self.labels.bytes_read if self.labels is not None else 0)
 
+    def shares(self, count: int) -> list[Job]:
+        """Cut the rows into several parts for each of `count` processes; none where that cannot be done or does not pay."""
+        files = [file for file in (self.predictions, self.labels) if file is not None]
+        parted = [file for file in files if isinstance(file, Divisible)]
+        if count < 2 or len(parted) < len(files) or sum(file.total_bytes or 0 for file in files) < _WORTH_FORKING:
+            return []
+        cuts = [file.cuts() for file in parted]
+        if len({own[-1] for own in cuts}) > 1:
+            return []
+        # At every cut the other file may have to be read from a little earlier on: so the fewest.
+        starts = _spaced(min(cuts, key=len), cuts[0][-1] // (_SHARES_EACH * count))
+        return [self._between(start, stop) for start, stop in pairwise(starts)] if len(starts) > count else []
 
-def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None) -> Outcome:
-    """Evaluate every row. Raises CeError with every kind of fault, unless invalid rows are to be dropped."""
-    with Workers(job.options.jobs or default_jobs()) as workers:
+    def _between(self, start: int, stop: int) -> Job:
+        mine, other = self.predictions, self.labels
+        assert isinstance(mine, Divisible)
+        labels = other.between(start, stop) if isinstance(other, Divisible) else None
+        return self._replace(predictions=mine.between(start, stop), labels=labels, start=self.start + start)
+
+
+def _spaced(cuts: Sequence[int], least: int) -> list[int]:
+    """Leave out cuts that are too near to the one before; the first and the last stay."""
+    chosen = [cuts[0]]
+    for cut in cuts[1:]:
+        if cut - chosen[-1] >= least or cut == cuts[-1]:
+            chosen.append(cut)
+    return chosen
+
+
+class Gathered(NamedTuple):
+    """What a pass over some of the rows came to."""
+
+    state: EvalState
+    faults: Faults
+    counts: AlignmentCounts
+
+    def merge(self, other: Gathered) -> None:
+        """Add what came of other rows."""
+        self.state.merge(other.state)
+        self.faults.merge(other.faults)
+        self.counts.merge(other.counts)
+
+
+def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None, *, forks: bool = False) -> Outcome:
+    """Evaluate every row. Raises CeError with every kind of fault, unless invalid rows are to be dropped.
+
+    forks: whether the process may be forked for a part of the work.
+    """
+    with Workers(job.options.jobs or default_jobs(), forks=forks) as workers:
         ids = None if sinks else stored_ids(job.predictions, job.labels, job.context.layout)
-        if ids is not None:
-            outcome = _fold(partial(_in_order, ids=False), job, workers, sinks, watcher)
-            cells = ids.cells([row for _, row, _ in outcome.state.worst.rows], workers)
-            return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
-        with contextlib.suppress(OutOfOrderError):
-            return _fold(_in_order, job, workers, sinks, watcher)
-        for sink in sinks:
-            sink.restart()
-        return _fold(_by_join, job, workers, sinks, watcher)
+        aligned = partial(_in_order, ids=ids is None)
+        shares = job.shares(workers.jobs) if workers.can_fork() and not sinks else []
+        try:
+            gathered = (
+                _spread(aligned, shares, workers, watcher) if shares else _fold(aligned, job, workers, sinks, watcher)
+            )
+        except OutOfOrderError:
+            for sink in sinks:
+                sink.restart()
+            gathered = _fold(_by_join, job, workers, sinks, watcher)
+        outcome = _concluded(job.context, gathered, drop=job.options.on_invalid == "drop")
+        if ids is None:
+            return outcome
+        cells = ids.cells([row for _, row, _ in outcome.state.worst.rows], workers)
+        return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
 
 
-def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: bool = True) -> Iterator[Pair]:
-    layout = job.context.layout
+def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: bool) -> Iterator[Pair]:
+    layout, start = job.context.layout, job.start
     if job.labels is None:
-        return single_file(job.predictions, layout, workers, rows, counts, ids=ids)
-    return side_by_side(job.predictions, job.labels, layout, workers, rows, counts, ids=ids)
+        return single_file(job.predictions, layout, workers, rows, counts, ids=ids, start=start)
+    return side_by_side(job.predictions, job.labels, layout, workers, rows, counts, ids=ids, start=start)
 
 
 def _by_join(job: Job, workers: Workers, counts: AlignmentCounts, rows: int) -> Iterator[Pair]:
@@ -175,7 +231,8 @@ def _fold(
     workers: Workers,
     sinks: Sequence[RowSink],
     watcher: Watcher | None,
-) -> Outcome:
+) -> Gathered:
+    """Take all rows in one process."""
     counts = AlignmentCounts()
     worker = _Worker(
         job.context,
@@ -191,10 +248,43 @@ def _fold(
     state, faults = worker.accumulators.merged()
     for sink in sinks:
         sink.complete(state)
-    return _concluded(job.context, state, faults, counts, drop=job.options.on_invalid == "drop")
+    return Gathered(state, faults, counts)
 
 
-def _concluded(context: Context, state: EvalState, faults: Faults, counts: AlignmentCounts, *, drop: bool) -> Outcome:
+def _spread(
+    aligned: Callable[[Job, Workers, AlignmentCounts, int], Iterator[Pair]],
+    jobs: Sequence[Job],
+    workers: Workers,
+    watcher: Watcher | None,
+) -> Gathered:
+    """Take the rows of all jobs, each in one of several processes."""
+    whole = jobs[0]
+    size, rows = whole.predictions.total_bytes or 0, jobs[-1].start + (jobs[-1].predictions.rows() or 0)
+    if whole.labels is not None:
+        size += whole.labels.total_bytes or 0
+
+    def take(share: Share[Job]) -> Gathered:
+        counts = AlignmentCounts()
+        worker = _Worker(whole.context, keep_rows=False, keep_faults=False)
+        with Workers(1) as alone:
+            for job in share:
+                for pair in aligned(job, alone, counts, job.chunk_rows(())):
+                    worker(pair)
+                    share.note(len(pair.rows))
+        return Gathered(*worker.accumulators.merged(), counts)
+
+    def watch(done: int) -> None:
+        if watcher is not None:
+            watcher.update(done, size * done // max(1, rows))
+
+    gathered, *others = workers.spread(take, jobs, watch)
+    for other in others:
+        gathered.merge(other)
+    return gathered
+
+
+def _concluded(context: Context, gathered: Gathered, *, drop: bool) -> Outcome:
+    state, faults, counts = gathered
     problems = faults.problems()
     unexpected = None
     if state.others:

@@ -115,12 +115,17 @@ class LabelCodec:
             fast = self._encode_numbers(array)
             if fast is not None:
                 return fast
+        single = _single_characters(array)
+        if single is not None:
+            return self._encode_texts(*single, None)
         coded = array if pa.types.is_dictionary(array.type) else plain(array).dictionary_encode()
         if len(coded.dictionary) > _MANY and self._lookup.soft:
             fast = self._encode_numbers(array)
             if fast is not None:
                 return fast
-        return self._encode_texts(coded)
+        index = view(coded.indices)
+        assert index is not None  # indices are integers
+        return self._encode_texts(texts(coded.dictionary).to_pylist(), index, nulls(coded))
 
     def _encode_numbers(self, array: pa.Array) -> Encoded | None:
         """Return probabilities as they are; None where some cell needs a closer look."""
@@ -130,12 +135,8 @@ class LabelCodec:
         soft = not _is_truth(array) and bool((values != np.rint(values)).any())
         return Encoded(values + 0.0, missing, None, None, {}, soft)
 
-    def _encode_texts(self, coded: pa.DictionaryArray) -> Encoded:
-        words: list[str | None] = texts(coded.dictionary).to_pylist()
+    def _encode_texts(self, words: list[str | None], index: Ints, missing: Bools | None) -> Encoded:
         table = np.array([self._value(word) for word in words] or [0.0])
-        missing = nulls(coded)
-        index = view(coded.indices)
-        assert index is not None  # indices are integers
         if None in words:
             empty = index == words.index(None)
             missing = empty if missing is None else missing | empty
@@ -209,6 +210,24 @@ def is_truth_word(text: str) -> bool:
         return 0.0 <= float(text) <= 1.0 and not math.isnan(float(text))
     except ValueError:
         return False
+
+
+def _single_characters(array: pa.Array) -> tuple[list[str | None], Ints] | None:
+    """Return the words and the position of each cell in them where every cell is text of one ASCII character; else None.
+
+    Such labels need no dictionary, which takes longer to make than anything else that is done with a label.
+    """
+    import pyarrow as pa
+
+    if not pa.types.is_string(array.type) or array.null_count or len(array) == 0:
+        return None
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int32)[array.offset : array.offset + len(array) + 1]
+    if bounds[-1] - bounds[0] != len(array) or not (np.diff(bounds) == 1).all():
+        return None
+    cells = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
+    lowest, highest = int(cells.min()), int(cells.max())
+    return [chr(code) for code in range(lowest, highest + 1)], np.subtract(cells, lowest, dtype=np.int64)
 
 
 def _is_truth(array: pa.Array) -> bool:

@@ -1,16 +1,28 @@
-"""The one scheduler: tasks on a pool of threads, their results in order, never more than a few in flight."""
+"""The one scheduler: tasks on a pool of threads, their results in order, never more than a few in flight.
+
+What can be cut into shares that need nothing of each other runs in forked processes where that is safe: threads of NumPy
+wait for the interpreter's lock between any two calls.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from ce_cli.forks import Share
+
+# The one that pyarrow's allocator starts; it takes care of itself in a fork.
+_KNOWS_FORKS = "jemalloc_bg_thd"
+
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def default_jobs() -> int:
@@ -19,11 +31,15 @@ def default_jobs() -> int:
 
 
 class Workers:
-    """A pool of `jobs` threads; with one job, tasks run where they are submitted, one after another."""
+    """A pool of `jobs` threads; with one job, tasks run where they are submitted, one after another.
 
-    def __init__(self, jobs: int) -> None:
+    forks: whether the process is ours to fork.
+    """
+
+    def __init__(self, jobs: int, *, forks: bool = False) -> None:
         self.jobs = jobs
-        self._pool = _threads(jobs, "ce-eval") if jobs > 1 else None
+        self._forks = forks
+        self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -32,11 +48,31 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def can_fork(self) -> bool:
+        """Tell whether `spread` would use more than this process: on Linux, and while there is no other thread."""
+        if not (self._forks and self.jobs > 1 and sys.platform == "linux"):
+            return False
+        names = [
+            task.joinpath("comm").read_text(encoding="utf-8").strip() for task in Path("/proc/self/task").iterdir()
+        ]
+        return len([name for name in names if name != _KNOWS_FORKS]) == 1
+
+    def spread(self, function: Callable[[Share[T]], R], items: Sequence[T], watch: Callable[[int], None]) -> list[R]:
+        """Return what `function` makes of its share of the items in each of `jobs` processes, this one included.
+
+        watch: told the sum of what all shares have noted as done, from time to time.
+        """
+        from ce_cli.forks import spread
+
+        return spread(function, items, self.jobs if self.can_fork() else 1, watch)
+
     def ordered(self, function: Callable[..., T], items: Iterable[Any]) -> Iterator[T]:
         """Yield function(item) for each item, in order, with a few more of them under way."""
-        if self._pool is None:
+        if self.jobs <= 1:
             yield from map(function, items)
             return
+        if self._pool is None:
+            self._pool = _threads(self.jobs, "ce-eval")
         pending: deque[Future[T]] = deque()
         try:
             for item in items:
@@ -51,7 +87,7 @@ class Workers:
 
     def ahead(self, items: Iterator[T]) -> Iterator[T]:
         """Yield the items of an iterator, fetching the next one on a thread meanwhile."""
-        if self._pool is None:
+        if self.jobs <= 1:
             yield from items
             return
         end = object()

@@ -43,6 +43,15 @@ class AlignmentCounts:
     differing_ids: Tally = field(default_factory=Tally)
     problems: list[Problem] = field(default_factory=list)
 
+    def merge(self, other: AlignmentCounts) -> None:
+        """Add what was counted of other rows."""
+        self.predictions += other.predictions
+        self.labels += other.labels
+        self.unmatched_predictions.merge(other.unmatched_predictions)
+        self.unmatched_labels.merge(other.unmatched_labels)
+        self.differing_ids.merge(other.differing_ids)
+        self.problems += other.problems
+
 
 def wanted_columns(layout: Layout, *, ids: bool = True) -> tuple[dict[str, Kind], dict[str, Kind]]:
     """Return the columns to read from the predictions and from the labels, and how."""
@@ -73,18 +82,28 @@ def stored_ids(predictions: DataSet, labels: DataSet | None, layout: Layout) -> 
 
 
 def single_file(
-    data: DataSet, layout: Layout, workers: Workers, chunk_rows: int, counts: AlignmentCounts, *, ids: bool = True
+    data: DataSet,
+    layout: Layout,
+    workers: Workers,
+    chunk_rows: int,
+    counts: AlignmentCounts,
+    *,
+    ids: bool = True,
+    start: int = 0,
 ) -> Iterator[Pair]:
-    """Yield the rows of one file that holds both scores and labels, with their `ids` if those are wanted."""
+    """Yield the rows of one file that holds both scores and labels, with their `ids` if those are wanted.
+
+    start: the number of the first row.
+    """
     columns, _ = wanted_columns(layout, ids=ids)
-    start = 0
     for batch in data.batches(columns, workers):
         for offset in range(0, batch.num_rows, chunk_rows):
             part = batch.slice(offset, chunk_rows)
             rows = np.arange(start + offset, start + offset + part.num_rows)
             yield Pair(rows, rows, part, part)
         start += batch.num_rows
-        counts.predictions = counts.labels = start
+        counts.predictions += batch.num_rows
+        counts.labels += batch.num_rows
 
 
 def side_by_side(
@@ -96,8 +115,11 @@ def side_by_side(
     counts: AlignmentCounts,
     *,
     ids: bool = True,
+    start: int = 0,
 ) -> Iterator[Pair]:
     """Yield the rows of two files that stand in the same order; `ids` is False where those are known to agree.
+
+    start: the number of the first row.
 
     With ids, raises OutOfOrderError at the first row where they differ or one file ends. Without, or by position, unequal
     lengths are a problem, and ids that differ are counted.
@@ -112,10 +134,12 @@ def side_by_side(
         if rows == 0:
             break
         one, two = left.take(rows), right.take(rows)
-        numbers = np.arange(left.done - rows, left.done)
+        numbers = np.arange(start, start + rows)
+        start += rows
         if ids:
             _compare(one, two, layout, numbers, counts)
-        counts.predictions, counts.labels = left.done, right.done
+        counts.predictions += rows
+        counts.labels += rows
         yield Pair(numbers, numbers, one, two)
     if left.available() or right.available():
         if layout.alignment == "id":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from ce_cli.errors import fail
 
@@ -60,6 +60,17 @@ class DataSet(Protocol):
 
     def stored(self, columns: Sequence[str]) -> StoredColumns | None:
         """Return columns that need not be decoded; None where the format has no such, or where a cell may be empty."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A data set whose rows can be read from some of them on, without reading those before."""
+
+    def cuts(self) -> Sequence[int]:
+        """Return the numbers of the rows where that is cheap, ascending from 0, and at last the number of all rows."""
+
+    def between(self, start: int, stop: int) -> DataSet:
+        """Return the data set of the rows from `start` up to `stop`."""
 
 
 class StoredColumns(Protocol):

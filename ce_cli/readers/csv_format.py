@@ -24,7 +24,7 @@ _LISTS = Meaning("tokens", "logprobs", "e", {"logprob": "logprobs", "list": "log
 _TYPES = {
     Kind.NUMBER: pa.float64(),
     Kind.TEXT: pa.string(),
-    Kind.CATEGORY: pa.dictionary(pa.int32(), pa.string()),
+    Kind.CATEGORY: pa.string(),  # what it takes to find few distinct texts is left to whoever needs them
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ce_cli.errors import CeError, Problem, fail
+from ce_cli.readers.base import Divisible
 from ce_cli.readers.streams import FileSource, PipeSource, SpooledSource, standard_input
 
 if TYPE_CHECKING:
@@ -112,6 +113,26 @@ class PartedData:
         """Return the number of rows where every part knows its own."""
         counts = [part.rows() for part in self.parts]
         return None if None in counts else sum(cast("list[int]", counts))
+
+    def cuts(self) -> list[int]:
+        """Return where each part can be cut; only at the ends where a part cannot tell its number of rows."""
+        found, start = [0], 0
+        for part in self.parts:
+            if not isinstance(part, Divisible):
+                return [0, self.rows() or 0]
+            found += [start + cut for cut in part.cuts()[1:]]
+            start = found[-1]
+        return found
+
+    def between(self, start: int, stop: int) -> DataSet:
+        """Return some of the rows; only for parts that can all be cut."""
+        chosen, first = [], 0
+        for part in self.parts:
+            rows = part.rows() or 0
+            if isinstance(part, Divisible) and first < stop and first + rows > start:
+                chosen.append(part.between(max(0, start - first), min(rows, stop - first)))
+            first += rows
+        return PartedData(self.path, chosen)
 
     def batches(self, columns: Mapping[str, Kind], workers: Workers) -> Iterator[pa.RecordBatch]:
         """Yield the columns of all parts."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from copy import copy
+from itertools import accumulate, islice, pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -40,6 +41,7 @@ class ParquetData:
         file = self._open()
         self._schema = file.schema_arrow
         self._metadata = file.metadata
+        self.wanted = range(int(file.metadata.num_rows))
         self.names = tuple(self._schema.names)
         check_distinct(self.names, path)
 
@@ -51,7 +53,18 @@ class ParquetData:
 
     def rows(self) -> int | None:
         """Return the number of rows, from the footer."""
-        return int(self._metadata.num_rows)
+        return len(self.wanted)
+
+    def cuts(self) -> list[int]:
+        """Return where the row groups begin and end."""
+        groups = range(self._metadata.num_row_groups)
+        return [0, *accumulate(self._metadata.row_group(group).num_rows for group in groups)]
+
+    def between(self, start: int, stop: int) -> ParquetData:
+        """Return some of the rows, read from the row group on that has the first of them."""
+        part = copy(self)
+        part.wanted = range(start, stop)
+        return part
 
     def batches(self, columns: Mapping[str, Kind], workers: Workers) -> Iterator[pa.RecordBatch]:
         """Yield the columns; the next batch is decoded while one is in use."""
@@ -83,12 +96,24 @@ class ParquetData:
     ) -> Iterator[pa.RecordBatch]:
         try:
             file = self._open(categories, len(names))
-            groups = range(self._metadata.num_row_groups)
             leaves = [at for at, path in enumerate(file.column_paths) if path[0] in set(names)]
+            start, groups = self._groups()
             for batch in file.iter_batches(rows, groups, leaves, use_threads=False):
-                yield batch.select(list(names))  # they come in the order of the file
+                first, stop = max(0, self.wanted.start - start), self.wanted.stop - start
+                start += batch.num_rows
+                yield batch.select(list(names)).slice(first, max(0, stop - first))  # in the order of the file
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
+
+    def _groups(self) -> tuple[int, list[int]]:
+        """Return the row where reading begins and the row groups that have the wanted rows."""
+        ends = self.cuts()
+        groups = [
+            at
+            for at, (first, stop) in enumerate(pairwise(ends))
+            if first < self.wanted.stop and stop > self.wanted.start
+        ]
+        return ends[groups[0]] if groups else 0, groups
 
     def _open(self, categories: Sequence[str] = (), columns: int = 1) -> ParquetReader:
         try:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
 
 
+_NEAR = 2.0**-20  # far more than the rounding of p·B, for any number of bins up to 2**32
+
+
 class _Columns(NamedTuple):
     """Σw, Σw², Σwp and Σwy of some cells, those of probabilities of 0 before those of the bins."""
 
@@ -47,6 +50,8 @@ class CalibrationBins:
         prob: `(n,) float64`. outcome: `(n,) float64` or bool. weight: `(n,) float64`, positive, or None for 1 each. group:
         `(n,) int64`, None where there is only one.
         """
+        if len(prob) == 0:
+            return
         cell = self._cell_of(prob)
         if group is not None:
             cell += group * (self._bins + 1)
@@ -138,10 +143,13 @@ class CalibrationBins:
     def _cell_of(self, prob: Floats) -> Ints:
         """Return 1 + the bin of every probability, 0 for a probability of 0."""
         product = prob * self._bins
-        cell = np.ceil(product, out=product).astype(np.int64)
-        if self._too_low:
+        upper = np.ceil(product)
+        cell = upper.astype(np.int64)
+        below = np.subtract(upper, product, out=product)
+        # Only a product that is a whole number, or just above one, may have been rounded across an edge.
+        if self._too_low and below.min() == 0:
             cell += prob > self._edges.take(cell)
-        if self._too_high:
+        if self._too_high and below.max() > 1 - _NEAR:
             cell -= (prob <= self._edges.take(np.maximum(cell - 1, 0))) & (cell > 1)
         return cell
 

@@ -1,17 +1,17 @@
 """Exact sums of float64 values and of products of two, so that no order, split or thread count can change a bit.
 
 A slice of values is cut into parts, each a whole multiple of a power of two that is small enough for the part's sum to need
-no rounding: 36 bits a part, at most 2**17 rows. The sums of the parts go into an integer: Python's own for one or two cells,
-32-bit limbs in NumPy arrays for more. What comes out is
-the exact sum as a fraction, rounded once, at the end, by whoever asks for a float. Cutting by adding and subtracting a large
-constant is that of Demmel and Nguyen, "Parallel reproducible summation" (2015); here nothing is dropped, so the sum is exact.
+be held by int64: 45 bits a part, at most 2**17 rows. The sums of the parts go into an integer: Python's own for one or two
+cells, 32-bit limbs in NumPy arrays for more. What comes out is the exact sum as a fraction, rounded once, at the end, by
+whoever asks for a float. Cutting by adding and subtracting a large constant is that of Demmel and Nguyen, "Parallel
+reproducible summation" (2015); here nothing is dropped, so the sum is exact.
 """
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _FINEST = 4400
 _LIMB_BITS = 32
 _MASK = (1 << _LIMB_BITS) - 1
 _SLICE = 1 << 17  # rows
-_PART_BITS = 36  # 2**36 units in each of 2**17 rows: 2**53, what float64 adds without rounding
+_PART_BITS = 45  # 2**45 units in each of 2**17 rows: 2**62, what int64 holds
 _CARRY_EVERY = 1 << 30  # additions of less than 2**32 to an int64
 _WINDOW = 608  # exponents beyond ±608 are reached by scaling with this power of two
 
@@ -53,13 +53,9 @@ class ExactSums:
 
         values: `(n,) float64`, finite. cell: `(n,) int64` in [0, cells); None: all to cell 0.
         """
-        member: Ints | Floats | None = cell
-        if cell is not None and self.cells <= _FEW_CELLS:
-            # A sum and a dot product take half the time of counting into two cells.
-            member = cell.astype(np.float64) if self.cells == 2 else None
         for start in range(0, len(values), _SLICE):
             stop = start + _SLICE
-            self._add_slice(values[start:stop], None if member is None else member[start:stop], exponent)
+            self._add_slice(values[start:stop], None if cell is None else cell[start:stop], exponent)
 
     def add_one(self, value: float) -> None:
         """Add one finite value to the first cell."""
@@ -79,57 +75,75 @@ class ExactSums:
         """Return the exact sum over all cells."""
         return sum(self.totals(), Fraction(0))
 
-    def _add_slice(self, rest: Floats, cell: Ints | Floats | None, exponent: int) -> None:
-        top = _top_exponent(rest)
+    def _add_slice(self, rest: Floats, cell: Ints | None, exponent: int) -> None:
+        least, top = _exponents(rest)
         if top is not None and top > _WINDOW:
             huge = np.abs(rest) >= 1.0
             self._add_slice(np.where(huge, rest, 0.0) * 2.0**-_WINDOW, cell, exponent + _WINDOW)
             rest = np.where(huge, 0.0, rest)
-            top = _top_exponent(rest)
+            least, top = _exponents(rest)
         while top is not None:
             if top < -_WINDOW:
                 rest = rest * 2.0**_WINDOW
                 exponent -= _WINDOW
-                top += _WINDOW
-            rest = self._cut(self._cut(rest, cell, top, exponent), cell, top - _PART_BITS, exponent)
-            # Two parts hold all bits of values within a factor of 2**19 of the largest: few rows are left, if any.
+                least, top = _exponents(rest)
+                assert top is not None  # there is still something left
+            left = self._cut(rest, cell, top - _PART_BITS, exponent)
+            # Two parts hold all bits of values within a factor of 2**37 of the largest.
+            unit = top - 2 * _PART_BITS
+            if least is not None and least - _MANTISSA_BITS >= unit:
+                self._take(left, cell, unit, exponent)
+                return
+            rest = self._cut(left, cell, unit, exponent)
             if not rest.any():
                 return
-            left = np.flatnonzero(rest)
-            rest, cell = rest[left], None if cell is None else cell[left]
-            if len(left) <= _FEW_ROWS:
+            at = np.flatnonzero(rest)
+            rest, cell = rest[at], None if cell is None else cell[at]
+            if len(at) <= _FEW_ROWS:
                 for row, value in enumerate(rest.tolist()):
                     self._totals.add_one(0 if cell is None else int(cell[row]), value, exponent)
                 return
-            top = _top_exponent(rest)
+            least, top = _exponents(rest)
 
-    def _cut(self, rest: Floats, cell: Ints | Floats | None, top: int, exponent: int) -> Floats:
-        """Add the part of values up to 2**top in magnitude that is whole in units of 2**(top - 36); return what is left."""
-        unit = top - _PART_BITS
-        # Adding and taking away 1.5 * 2**52 units rounds to whole units, ties to even.
-        rounder = math.ldexp(1.5, 52 + unit)
-        part = rest + rounder
-        part -= rounder
-        self._totals.add(self._summed(part, cell), unit, exponent)
-        return np.subtract(rest, part, out=part)
+    def _cut(self, rest: Floats, cell: Ints | None, unit: int, exponent: int) -> Floats:
+        """Add the part of values below 2**45 units of 2**unit that is whole in them; return what is left."""
+        moved, rounder = self._take(rest, cell, unit, exponent)
+        moved -= rounder
+        return np.subtract(rest, moved, out=moved)
 
-    def _summed(self, part: Floats, cell: Ints | Floats | None) -> Floats:
-        """Return the sums of a part; nothing is rounded, in whatever order they are formed."""
-        if cell is None:
-            return np.add.reduce(part, keepdims=True)
-        if self.cells == 2:
-            second = np.dot(part, cell)
-            return np.array([np.add.reduce(part) - second, second])
-        sums = np.zeros(self.cells)
-        np.add.at(sums, cast("Ints", cell), part)  # faster than bincount
-        return sums
+    def _take(self, rest: Floats, cell: Ints | None, unit: int, exponent: int) -> tuple[Floats, float]:
+        """Add that part; return the values moved to where float64 has this unit, and by how much they were.
+
+        The last bits of what was moved are then the units, an integer; so the sums need no rounding in whatever order.
+        """
+        rounder = math.ldexp(1.5, _MANTISSA_BITS - 1 + unit)
+        moved = rest + rounder
+        bits = moved.view(np.int64)
+        zero = int(np.float64(rounder).view(np.int64))
+        if cell is None or self.cells == 1:
+            self._totals.add([_modulo(int(np.add.reduce(bits)) - len(bits) * zero)], unit, exponent)
+        elif self.cells == _FEW_CELLS:
+            mask = np.negative(cell)  # all ones in the second cell
+            second = _modulo(int(np.add.reduce(bits & mask)) + int(np.add.reduce(mask)) * zero)
+            first = _modulo(int(np.add.reduce(bits)) - len(bits) * zero - second)
+            self._totals.add([first, second], unit, exponent)
+        else:
+            sums = np.zeros(self.cells, dtype=np.int64)
+            np.add.at(sums, cell, bits - zero)  # faster than bincount
+            self._totals.add(sums, unit, exponent)
+        return moved, rounder
+
+
+def _modulo(number: int) -> int:
+    """Return what a sum modulo 2**64 is, of which it is known that it fits into int64."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 class _Totals(Protocol):
     """One integer per cell, in some form."""
 
-    def add(self, sums: Floats, unit: int, exponent: int) -> None:
-        """Add sums * 2**exponent, whole multiples of 2**unit up to 2**53 times as large, to the first cells."""
+    def add(self, sums: Any, unit: int, exponent: int) -> None:
+        """Add integers in units of 2**(unit + exponent), as int64 has them, to the first cells."""
 
     def add_one(self, cell: int, value: float, exponent: int) -> None:
         """Add value * 2**exponent to one cell."""
@@ -149,11 +163,10 @@ class _Integers:
     def __init__(self, cells: int) -> None:
         self.values = [0] * cells
 
-    def add(self, sums: Floats, unit: int, exponent: int) -> None:
-        """Add sums * 2**exponent, whole multiples of 2**unit, to the first cells."""
-        shift = unit + exponent + _FINEST
-        for cell, value in enumerate(sums.tolist()):
-            self.values[cell] += int(math.ldexp(value, -unit)) << shift
+    def add(self, sums: Sequence[int], unit: int, exponent: int) -> None:
+        """Add integers in units of 2**(unit + exponent) to the first cells."""
+        for cell, value in enumerate(sums):
+            self.values[cell] += value << (unit + exponent + _FINEST)
 
     def add_one(self, cell: int, value: float, exponent: int) -> None:
         """Add value * 2**exponent to one cell."""
@@ -179,12 +192,12 @@ class _Limbs:
         self._limbs: dict[int, Ints] = {}
         self._uncarried = 0
 
-    def add(self, sums: Floats, unit: int, exponent: int) -> None:
-        """Add sums * 2**exponent, whole multiples of 2**unit up to 2**53 times as large, to the first cells."""
+    def add(self, sums: Ints | Sequence[int], unit: int, exponent: int) -> None:
+        """Add integers in units of 2**(unit + exponent), `(c,) int64`, to the first cells."""
         if self._uncarried >= _CARRY_EVERY:
             self._carry()
         self._uncarried += 1
-        units = np.ldexp(sums, -unit).astype(np.int64)
+        units = np.asarray(sums, dtype=np.int64)
         limb, shift = divmod(unit + exponent, _LIMB_BITS)
         low_bits = _LIMB_BITS - shift
         high = units >> low_bits
@@ -194,9 +207,8 @@ class _Limbs:
 
     def add_one(self, cell: int, value: float, exponent: int) -> None:
         """Add value * 2**exponent to one cell."""
-        sums = np.zeros(cell + 1)
-        sums[cell] = value
-        self.add(sums, math.frexp(value)[1] - _MANTISSA_BITS, exponent)
+        unit = math.frexp(value)[1] - _MANTISSA_BITS
+        self.add([0] * cell + [int(math.ldexp(value, -unit))], unit, exponent)
 
     def merge(self, other: _Limbs) -> None:
         """Add other sums."""
@@ -341,6 +353,12 @@ def _cut_for_products(vector: Floats, parts: Floats) -> Floats:
         part -= rounder
         rest = rest - part
     return rest
+
+
+def _exponents(values: Floats) -> tuple[int | None, int | None]:
+    """Return e with |value| >= 2**(e - 1) for all, None where some are zero or negative, and `_top_exponent`."""
+    least = float(values.min()) if values.size else 0.0
+    return (math.frexp(least)[1] if least > 0 else None), _top_exponent(values)
 
 
 def _no_tiny(size: Floats) -> bool:

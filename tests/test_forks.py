@@ -1,0 +1,223 @@
+"""Work shared out to processes comes to the same as in one, faults and all.
+
+The processes that run the tests have threads of their own, so what forks runs in a fresh one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ce_cli.columns import Kind
+from ce_cli.readers.base import Divisible
+from ce_cli.readers.files import open_data
+from ce_cli.workers import Workers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Runs each command line of standard input and prints, as JSON, its exit code, its output and how many shares there were.
+COMMANDS = """
+import contextlib, io, json, sys
+from ce_cli import engine, workers
+from ce_cli.cli import run
+engine._WORTH_FORKING = 0
+shared, spread = [], workers.Workers.spread
+def counted(self, function, items, watch):
+    shared.append(len(items))
+    assert self.can_fork()
+    return spread(self, function, items, watch)
+workers.Workers.spread = counted
+for arguments in json.load(sys.stdin):
+    shared.clear()
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = run(arguments)
+    print(json.dumps([code, out.getvalue(), sum(shared)]))
+"""
+
+
+def in_a_fresh_process(program: str, *, told: Any = None) -> str:
+    environment = {"OPENBLAS_NUM_THREADS": "1", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps(told),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+
+
+def table(rows: int, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    generator = np.random.default_rng(seed)
+    ids = [f"k{number}" for number in range(rows)]
+    prob, label = generator.random(rows), generator.integers(0, 2, rows)
+    weight = generator.integers(0, 3, rows).astype(float)
+    return {"id": ids, "prob": prob}, {"id": ids, "label": label, "weight": weight}
+
+
+def written(path: Path, columns: dict[str, Any], group: int) -> str:
+    pq.write_table(pa.table(columns), path, row_group_size=group)
+    return str(path)
+
+
+def cases(folder: Path) -> dict[str, tuple[list[str], bool]]:
+    """Return command lines by name, and whether the work can be shared out."""
+    mine, other = table(500, 1)
+    predictions = written(folder / "p.parquet", mine, 40)
+    labels = written(folder / "y.parquet", other, 40)
+    uneven = written(folder / "y2.parquet", other, 33)
+    whole = written(folder / "y3.parquet", other, 1000)
+    late = {name: [*cells[:-2], cells[-1], cells[-2]] for name, cells in other.items()}
+    bad = dict(mine, prob=np.where(np.isin(np.arange(500), (7, 333, 499)), 1.5, mine["prob"]))
+    parts = folder / "parts"
+    parts.mkdir()
+    for number, start in enumerate(range(0, 500, 110)):
+        written(parts / f"{number}.parquet", {name: cells[start : start + 110] for name, cells in mine.items()}, 30)
+    both = written(folder / "both.parquet", {**mine, **other}, 25)
+    lists = {"logprobs": [[-0.5 * (i % 7)] * (i % 4 + 1) for i in range(300)]}
+    return {
+        "same groups": ([predictions, "-l", labels], True),
+        "other groups": ([predictions, "-l", uneven], True),
+        "weights": ([predictions, "-l", uneven, "--weight-col", "weight"], True),
+        "by position": ([predictions, "-l", uneven, "--align", "position"], True),
+        "one group": ([predictions, "-l", whole], False),
+        "parts": ([str(parts), "-l", uneven], True),
+        "one file": ([both], True),
+        "a join": ([predictions, "-l", written(folder / "y4.parquet", late, 40)], True),
+        "faults": ([written(folder / "p2.parquet", bad, 40), "-l", labels], True),
+        "faults left out": ([str(folder / "p2.parquet"), "-l", uneven, "--on-invalid", "drop"], True),
+        "a longer file": (
+            [predictions, "-l", written(folder / "y5.parquet", {n: c[:-1] for n, c in other.items()}, 40)],
+            False,
+        ),
+        "token lists": ([written(folder / "t.parquet", lists, 20)], True),
+    }
+
+
+@needs_linux
+def test_any_share_gives_the_same_report(tmp_path: Path) -> None:
+    wanted = cases(tmp_path)
+    lines = [[*arguments, "--json", "--jobs", str(jobs)] for arguments, _ in wanted.values() for jobs in (1, 2, 3)]
+    answers = [json.loads(line) for line in in_a_fresh_process(COMMANDS, told=lines).splitlines()]
+    for at, (name, (_, shared)) in enumerate(wanted.items()):
+        alone, *together = answers[3 * at : 3 * at + 3]
+        assert alone[2] == 0
+        for answer in together:
+            assert answer[:2] == alone[:2], name
+            assert (answer[2] > 2) == shared, name
+
+
+@needs_linux
+def test_the_command_forks_for_large_files(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    rows = 900_000
+    columns = {"prob": generator.random(rows), "label": generator.integers(0, 2, rows), "more": generator.random(rows)}
+    path = written(tmp_path / "large.parquet", columns, 90_000)
+    program = COMMANDS.replace("engine._WORTH_FORKING = 0", "")
+    lines = [[path, "--pred-cols", "prob", "--json", "--jobs", jobs] for jobs in ("1", "2")]
+    alone, shared = (json.loads(line) for line in in_a_fresh_process(program, told=lines).splitlines())
+    assert shared[:2] == alone[:2]
+    assert (alone[2], shared[2]) == (0, 10)
+
+
+@needs_linux
+def test_every_item_is_taken_once_and_progress_is_told() -> None:
+    program = """
+from ce_cli.forks import spread
+def take(share):
+    taken = []
+    for item in share:
+        taken.append(item)
+        share.note(item)
+    return taken
+told = []
+results = spread(take, range(100), 4, told.append)
+assert sorted(sum(results, [])) == list(range(100)) and len(results) == 4, results
+assert told[-1] == sum(range(100)) or max(told) <= sum(range(100)), told
+print(sum(map(len, results)))
+"""
+    assert in_a_fresh_process(program) == "100\n"
+
+
+@needs_linux
+def test_of_several_exceptions_that_of_the_first_item_is_raised() -> None:
+    program = """
+import os
+from ce_cli.errors import CeError, fail
+from ce_cli.forks import spread
+def take(share):
+    for item in share:
+        if item >= 5:
+            raise fail("bad_option", f"item {item}")
+for processes in (1, 2, 3):
+    try:
+        spread(take, range(50), processes, lambda done: None)
+    except CeError as error:
+        print(error.problems[0].message)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child is left")
+"""
+    assert in_a_fresh_process(program) == "item 5\n" * 3 + "no child is left\n"
+
+
+@needs_linux
+def test_a_process_that_is_killed_is_told() -> None:
+    program = """
+import os, signal, time
+from ce_cli.forks import spread
+parent = os.getpid()
+def take(share):
+    for item in share:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.01)
+try:
+    spread(take, range(200), 2, lambda done: None)
+except ChildProcessError as error:
+    print("killed" in str(error))
+"""
+    assert in_a_fresh_process(program) == "True\n"
+
+
+@given(
+    groups=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    bounds=st.tuples(st.integers(0, 120), st.integers(0, 120)),
+    rows=st.integers(1, 60),
+)
+def test_any_rows_of_any_parts(tmp_path_factory, groups, bounds, rows):
+    folder = tmp_path_factory.mktemp("parts")
+    total = 0
+    for number, group in enumerate(groups):
+        written(folder / f"{number}.parquet", {"a": np.arange(total, total + rows, dtype=np.float64)}, group)
+        total += rows
+    data = open_data(str(folder))
+    assert isinstance(data, Divisible)
+    assert data.cuts()[0] == 0
+    assert data.cuts()[-1] == total
+    start, stop = sorted(min(bound, total) for bound in bounds)
+    if start == stop:
+        return
+    part = data.between(start, stop)
+    with Workers(1) as workers:
+        found = [batch.column("a").to_pylist() for batch in part.batches({"a": Kind.NUMBER}, workers)]
+    assert [cell for cells in found for cell in cells] == list(range(start, stop))
+    assert part.rows() == stop - start
