@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import pickle
@@ -10,6 +11,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +67,7 @@ def spread(
     os.close(end)
     done = np.frombuffer(mmap.mmap(-1, 8 * processes), dtype=np.int64)
     children: dict[int, int] = {}  # the pipe of each process
+    _lighten()
     try:
         for process in range(processes - 1):
             pipe, pid = _fork(function, Share(items, queue, done, process, lambda _: None))
@@ -81,6 +84,12 @@ def spread(
     if failed:
         raise min(failed, key=lambda failure: failure[0])[1]
     return [result for _, _, result in outcomes]
+
+
+def _lighten() -> None:
+    """Leave little that the processes share and then have to copy as soon as one of them writes to it."""
+    gc.freeze()  # the collector writes to whatever it looks at
+    pa.default_memory_pool().release_unused()
 
 
 def _outcome(function: Callable[[Share[T]], R], share: Share[T]) -> tuple[int, Exception | None, Any]:
