@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from ce_cli.engine import Job, run
 from ce_cli.errors import fail
-from ce_cli.gates import judge, parse_gates
 from ce_cli.outputs import check_outputs
 from ce_cli.plan import INPUTS, Options
 from ce_cli.readers.files import open_named
@@ -52,7 +51,7 @@ def evaluate(
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.
     """
-    parsed = parse_gates((gates,) if isinstance(gates, str) else tuple(gates))
+    parsed = parsed_gates((gates,) if isinstance(gates, str) else tuple(gates))
     chosen = options_from(dict(options))
     mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.looks_first)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
@@ -84,6 +83,21 @@ def evaluate_data(
         sinks = [files.enter_context(sink) for sink in _sinks(context, outputs)]
         outcome = run(Job(predictions, labels, context, options), sinks, watcher, forks=forks)
         report = summarize(context, outcome, predictions, labels)
+    return _judged(report, gates) if gates else report
+
+
+def parsed_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
+    """Return gates by their expressions; what gates need is imported only where there are any."""
+    if not texts:
+        return ()
+    from ce_cli.gates import parse_gates
+
+    return parse_gates(texts)
+
+
+def _judged(report: Report, gates: Sequence[Gate]) -> Report:
+    from ce_cli.gates import judge
+
     return report.with_gates(tuple(judge(gate, report) for gate in gates))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Pair:
     """Consecutive rows of the predictions with the labels that belong to them.
 
@@ -37,7 +37,7 @@ class Pair:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Block:
     """Validated rows, float64 in C order.
 
@@ -72,7 +72,7 @@ class Block:
         return Block(None, self.label[start:stop], self.scores[start:stop], None, self.soft, extra)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Objective:
     """The loss to be averaged where it is not the plain one: smoothed, weighted by class, or over several cells.
 
@@ -83,7 +83,7 @@ class Objective:
     weight: Floats | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Scored:
     """What the rows of a block give in any task; every array `(n,)`, losses in nats. Tasks add what they need.
 

@@ -331,15 +331,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def evaluate_command(values: dict[str, Any]) -> int:
     """Evaluate as the options say, print the result, and return the exit code."""
-    from ce_cli.api import evaluate_data
-    from ce_cli.gates import parse_gates
+    from ce_cli.api import evaluate_data, parsed_gates
     from ce_cli.plan import Options
 
     keep_freed_memory()
     path = _one_path(values["predictions"])
     labels_path = values["labels"]
     _check_outputs(values, path, labels_path)
-    gates = parse_gates(values["gate"])
+    gates = parsed_gates(values["gate"])
     options = Options.from_mapping(
         {
             **values,

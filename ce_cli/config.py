@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,6 +66,8 @@ def _parsed(path: Path, *, optional: bool) -> dict[str, Any]:
     text = path.read_bytes()
     if optional and path == _PROJECT_FILE and b"tool.ce-eval" not in text:
         return {}
+    import tomllib
+
     try:
         table = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Floats
 
 _SPLITTER = 134217729.0  # 2**27 + 1
+_MANTISSA = (1 << 52) - 1
+_SMALLEST_NORMAL = 2.0**-1022
 
 # ln(base) as an unevaluated sum of two float64: the digits beyond the first 53 bits, by 60-digit arithmetic.
 _LOG_OF_BASE = {
@@ -39,6 +41,27 @@ def two_difference(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     if not finite.all():
         error[~finite] = 0.0
     return difference, error
+
+
+def differences_are_exact(values: Floats) -> bool:
+    """Tell, without looking at any of them, that all differences of finite values are float64 numbers; False where in doubt.
+
+    They are where all values are multiples of one unit and below 2**52 of it, as those that were float16 or float32 mostly are.
+    """
+    size = np.abs(values)
+    least, largest = float(size.min(initial=np.inf)), float(size.max(initial=0.0))
+    if least == 0.0:
+        least = float(size[size > 0].min(initial=np.inf))
+    if largest == np.inf:
+        largest = float(size[size < np.inf].max(initial=0.0))
+    if not least <= largest:  # no value is finite and not 0
+        return not np.isnan(largest)
+    if least < _SMALLEST_NORMAL:
+        return False
+    bits = int(np.bitwise_or.reduce(values.view(np.int64), axis=None)) & _MANTISSA
+    significant = 54 - (bits & -bits).bit_length() if bits else 1
+    # In units of the last significant bit of the least value, the difference of the largest is below 2**(…).
+    return math.frexp(largest)[1] + 1 - math.frexp(least)[1] + significant <= 53
 
 
 def two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:

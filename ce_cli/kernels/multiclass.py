@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.kernels.double import exp_of_sum, scaled_by_log, two_difference
+from ce_cli.kernels.double import differences_are_exact, exp_of_sum, scaled_by_log, two_difference
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
@@ -21,16 +21,24 @@ class ClassOutcome(NamedTuple):
 
     loss: `(n,) float64`, nats, never -0.0, `inf` where the label's probability is 0.
     prob_label: `(n,) float64`, the probability of the label.
-    probs: `(n, k) float64`, the probability of every class.
     predicted: `(n,) int64`, the class of the largest score, the first of several.
+    confidence: `(n,) float64`, the probability of that class.
     brier: `(n,) float64`, Σ_c (p_c - y_c)².
+    terms, total: `(n, k)` and `(n,) float64`, the probability of every class as what is divided by what; total None for 1.
     """
 
     loss: Floats
     prob_label: Floats
-    probs: Floats
     predicted: Ints
+    confidence: Floats
     brier: Floats
+    terms: Floats
+    total: Floats | None = None
+
+    @property
+    def probs(self) -> Floats:
+        """The probability of every class, `(n, k) float64`."""
+        return self.terms if self.total is None else self.terms / self.total[:, None]
 
 
 def all_losses_of_probabilities(probs: Floats) -> Floats:
@@ -45,9 +53,9 @@ def all_losses_of_logprobs(logprobs: Floats, base: float | None = None) -> Float
 
 def all_losses_of_logits(logits: Floats) -> Floats:
     """Return -log softmax of every class: `(n, k) float64` to the same, nats; as `from_logits` for one class."""
-    gap, error, others = _gaps(logits, argmax(logits))[:3]
-    losses = np.log1p(others)[:, None] - error
-    losses -= gap
+    gap, error, others, _ = _gaps(logits, argmax(logits))
+    common = np.log1p(others)[:, None]
+    losses = (common if error is None else common - error) - gap
     losses += 0.0
     return losses
 
@@ -57,8 +65,11 @@ def from_probabilities(probs: Floats, label: Ints) -> ClassOutcome:
 
     probs: `(n, k) float64` in [0, 1], rows in C order. label: `(n,) int64` in [0, k).
     """
-    prob_label = pick(probs, label)
-    return ClassOutcome(negative_log(prob_label), prob_label, probs, argmax(probs), _brier(probs, label))
+    prob_label, predicted = pick(probs, label), argmax(probs)
+    confidence = pick(probs, predicted)
+    return ClassOutcome(
+        negative_log(prob_label), prob_label, predicted, confidence, _brier(probs, label, prob_label), probs
+    )
 
 
 def from_logprobs(logprobs: Floats, label: Ints, base: float | None = None) -> ClassOutcome:
@@ -69,7 +80,9 @@ def from_logprobs(logprobs: Floats, label: Ints, base: float | None = None) -> C
     high, low = scaled_by_log(logprobs, base)
     probs = exp_of_sum(high, low)
     loss = 0.0 - pick(high, label)
-    return ClassOutcome(loss, pick(probs, label), probs, argmax(logprobs), _brier(probs, label))
+    prob_label, predicted = pick(probs, label), argmax(logprobs)
+    confidence = pick(probs, predicted)
+    return ClassOutcome(loss, prob_label, predicted, confidence, _brier(probs, label, prob_label), probs)
 
 
 def from_logits(logits: Floats, label: Ints) -> ClassOutcome:
@@ -83,25 +96,36 @@ def from_logits(logits: Floats, label: Ints) -> ClassOutcome:
     """
     predicted = argmax(logits)
     gap, error, others, terms = _gaps(logits, predicted)
-    gap_label, error_label = pick(gap, label), pick(error, label)
     # The error terms are only as good as float64 when added last: they are below half an ulp of the gap.
     loss = np.log1p(others)
-    loss -= error_label
-    loss -= gap_label
+    if error is not None:
+        loss -= pick(error, label)
+    loss -= pick(gap, label)
     loss += 0.0
     terms[np.arange(len(logits)), predicted] = 1.0
-    terms /= (1.0 + others)[:, None]
-    return ClassOutcome(loss, pick(terms, label), terms, predicted, _brier_from_loss(terms, label, loss))
+    total = 1.0 + others
+    brier = _squares_beside(terms, label) / np.square(total)
+    brier += np.square(np.expm1(-loss))  # p_y - 1, which keeps its digits where p_y rounds to 1
+    return ClassOutcome(loss, pick(terms, label) / total, predicted, 1.0 / total, brier, terms, total)
 
 
-def _gaps(logits: Floats, predicted: Ints) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return z_j - z_m as d and e, Σ_{j≠m} exp(d_j)(1 + e_j), and its terms with 0 for m; m is the predicted class."""
+def _gaps(logits: Floats, predicted: Ints) -> tuple[Floats, Floats | None, Floats, Floats]:
+    """Return z_j - z_m as d and e, Σ_{j≠m} exp(d_j)(1 + e_j), and its terms with 0 for m; m is the predicted class.
+
+    e is None where it is 0 everywhere.
+    """
     rows = np.arange(len(logits))
-    gap, error = two_difference(logits, logits[rows, predicted][:, None])
-    terms = np.exp(gap)
-    terms += terms * error
+    top = logits[rows, predicted][:, None]
+    if differences_are_exact(logits):
+        with np.errstate(over="ignore"):
+            gap, error = logits - top, None
+        terms = np.exp(gap)
+    else:
+        gap, error = two_difference(logits, top)
+        terms = np.exp(gap)
+        terms += terms * error
     terms[rows, predicted] = 0.0
-    return gap, error, terms.sum(axis=1), terms
+    return gap, error, np.add.reduce(terms, axis=1), terms
 
 
 def log_sum_exp(logs: Floats) -> Floats:
@@ -132,32 +156,35 @@ def negative_log(prob: Floats) -> Floats:
     return np.subtract(0.0, loss, out=loss)
 
 
-def _brier(probs: Floats, label: Ints) -> Floats:
-    miss = probs.copy()
-    miss[np.arange(len(label)), label] -= 1.0
-    return _row_squares(miss)
+def _brier(probs: Floats, label: Ints, prob_label: Floats) -> Floats:
+    squares = _squares_beside(probs, label)
+    squares += np.square(prob_label - 1.0)
+    return squares
 
 
-def _brier_from_loss(probs: Floats, label: Ints, loss: Floats) -> Floats:
-    """As `_brier`, with p_y - 1 = expm1(-loss), which keeps its digits where p_y rounds to 1."""
-    miss = probs.copy()
-    miss[np.arange(len(label)), label] = np.expm1(-loss)
-    return _row_squares(miss)
+def _squares_beside(terms: Floats, label: Ints) -> Floats:
+    """Return Σ_{c≠y} t_c² of every row."""
+    squares = np.square(terms)
+    squares[np.arange(len(label)), label] = 0.0
+    total: Floats = np.add.reduce(squares, axis=1)
+    return total
 
 
-def brier_of_shares(probs: Floats, label: Floats, losses: Floats | None) -> Floats:
-    """Return Σ_c (p_c - y_c)² for soft labels, `(n, k) float64`.
+def brier_of_shares(outcome: ClassOutcome, label: Floats, losses: Floats | None) -> Floats:
+    """Return Σ_c (p_c - y_c)² for soft labels, `(n, k) float64`; for one-hot ones the same bits as for hard ones.
 
     losses: `(n, k) float64`, where p_c - 1 of a label of 1 is to be taken from them, as `from_logits` does; else None.
     """
-    miss = probs - label
+    held = label > 0
+    squares = np.square(outcome.terms)
+    squares[held] = 0.0
+    beside = np.add.reduce(squares, axis=1)
+    if outcome.total is not None:
+        beside /= np.square(outcome.total)
+    miss = np.where(held, outcome.probs - label, 0.0)
     if losses is not None:
         sure = label == 1.0
         miss[sure] = np.expm1(-losses[sure])
-    return _row_squares(miss)
-
-
-def _row_squares(values: Floats) -> Floats:
-    np.square(values, out=values)
-    total: Floats = values.sum(axis=1)
+    np.square(miss, out=miss)
+    total: Floats = beside + np.add.reduce(miss, axis=1)
     return total

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _SHOWN = 3  # classes of a soft label
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Part:
     """The rows of a block that have a class in their label, and the share of it; None: all rows, 1 each."""
 
@@ -45,7 +45,7 @@ class Part:
     share: Floats | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ClassScored(Scored):
     """What rows with a class in their label give; every array `(n,)`.
 

@@ -57,13 +57,13 @@ class MulticlassTask(ClassTask):
             predicted=outcome.predicted,
             correct=correct,
             judged=None,
-            confidence=multiclass.pick(outcome.probs, outcome.predicted),
+            confidence=outcome.confidence,
             outcome=correct,
             brier=outcome.brier if self._context.plan.k > 2 else outcome.brier * 0.5,
             parts=(Part(None, label, outcome.loss, outcome.prob_label, None),),
             counted={"clipped": clipped},
             objective=self._objective(scores, label, outcome.loss),
-            gradient=self._gradient(scores, outcome.probs, np.eye(self._context.plan.k)[label]),
+            gradient=self._gradient(scores, outcome, label),
         )
 
     def counted(self, block: Block) -> Bools | None:
@@ -89,31 +89,33 @@ class MulticlassTask(ClassTask):
         probs, predicted = outcome.probs, outcome.predicted
         tied = np.count_nonzero(label == multiclass.pick(label, top)[:, None], axis=1) > 1
         rows, classes = np.nonzero(label)
-        brier = multiclass.brier_of_shares(probs, label, losses if plan.scale is Scale.LOGITS else None)
+        brier = multiclass.brier_of_shares(outcome, label, losses if plan.scale is Scale.LOGITS else None)
         return ClassScored(
             loss=smoothing.product(label, losses).sum(axis=1),
             prob_label=(label * probs).sum(axis=1),
             predicted=predicted,
             correct=predicted == top,
             judged=~tied,
-            confidence=multiclass.pick(probs, predicted),
+            confidence=outcome.confidence,
             outcome=multiclass.pick(label, predicted),
             brier=brier if plan.k > 2 else brier * 0.5,
             parts=(Part(rows, classes, losses[rows, classes], probs[rows, classes], label[rows, classes]),),
             counted={"clipped": clipped, "ties": tied},
             objective=self._objective_of_shares(label, losses),
-            gradient=self._gradient(scores, probs, label),
+            gradient=self._gradient(scores, outcome, label),
             divergence=divergence(label, probs, losses),
         )
 
-    def _gradient(self, scores: Floats, probs: Floats, label: Floats) -> Floats | None:
+    def _gradient(self, scores: Floats, outcome: ClassOutcome, label: Floats | Ints) -> Floats | None:
         plan = self._context.plan
         if not plan.gradients:
             return None
-        shares = smoothing.smoothed_shares(label, plan.smoothing, plan.smoothing_kind) if plan.smoothing else label
+        shares: Floats = np.eye(plan.k)[label.astype(np.int64)] if label.ndim == 1 else label.astype(np.float64)
+        if plan.smoothing:
+            shares = smoothing.smoothed_shares(shares, plan.smoothing, plan.smoothing_kind)
         if plan.class_weights is not None:
             shares = shares * np.array(plan.class_weights)
-        return gradient.of_classes(probs, self._all_losses(scores), shares)
+        return gradient.of_classes(outcome.probs, self._all_losses(scores), shares)
 
     def _objective_of_shares(self, label: Floats, losses: Floats) -> Objective | None:
         plan = self._context.plan

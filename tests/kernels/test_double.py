@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ce_cli.kernels.double import exp_of_sum, log_of_base, scaled_by_log, two_difference, two_product
+from ce_cli.kernels.double import (
+    differences_are_exact,
+    exp_of_sum,
+    log_of_base,
+    scaled_by_log,
+    two_difference,
+    two_product,
+)
 from tests.kernels import BITS, any_exponent, assert_within, exact
 
 signed = st.builds(math.copysign, any_exponent(), st.sampled_from([1.0, -1.0]))
@@ -26,6 +33,37 @@ def test_a_difference_and_its_error_are_the_exact_difference(a, b):
         assert Fraction(float(difference[0])) + Fraction(float(error[0])) == Fraction(a) - Fraction(b)
     else:
         assert error[0] == 0
+
+
+numbers = st.one_of(
+    st.floats(width=16, allow_nan=False, allow_infinity=False),
+    st.floats(width=32, allow_nan=False, allow_infinity=False),
+    st.integers(-(2**54), 2**54).map(float),
+    st.sampled_from([0.0, -math.inf, 1.0, 2.0**-29, 1 + 2.0**-23, 2.0**30, 5e-324, 1e308]),
+    signed,
+)
+
+
+@given(st.lists(numbers, max_size=6))
+def test_differences_that_are_said_to_be_exact_are(values):
+    if not differences_are_exact(np.array(values)):
+        return
+    finite = [value for value in values if math.isfinite(value)]
+    for a in finite:
+        for b in finite:
+            if math.isfinite(a - b):
+                assert Fraction(a - b) == Fraction(a) - Fraction(b)
+
+
+def test_where_differences_are_said_to_be_exact():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 4, (100, 100)).astype(np.float32)
+    assert differences_are_exact(logits.astype(np.float64))
+    assert differences_are_exact(logits.astype(np.float16).astype(np.float64))
+    assert differences_are_exact(np.array([0.0, -math.inf, 3.0, -(2.0**51)]))
+    assert differences_are_exact(np.zeros(3))
+    assert not differences_are_exact(generator.normal(0, 4, 100))
+    assert not differences_are_exact(np.array([1.0, 2.0**-53]))
 
 
 def test_a_difference_broadcasts_over_a_column():
