@@ -82,7 +82,7 @@ def evaluate_data(
         )
         sinks = [files.enter_context(sink) for sink in _sinks(context, outputs)]
         outcome = run(Job(predictions, labels, context, options), sinks, watcher, forks=forks)
-        report = summarize(context, outcome, predictions, labels)
+        report = summarize(context, options, outcome, predictions, labels)
     return _judged(report, gates) if gates else report
 
 

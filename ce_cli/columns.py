@@ -151,6 +151,7 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
     targets = _label(label_table, options, weight, None if labels is None else predictions, known)
     chosen_ids = _chosen_ids(predictions, labels, options)
     taken = {*chosen_ids} | ({weight} if weight and weight_side == "predictions" else set())
+    taken |= {predictions.find(name) or name for name, _, _ in options.further_columns().values()}
     if labels is None:
         taken.update(targets)
     for name in targets:

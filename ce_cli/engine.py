@@ -11,6 +11,8 @@ import numpy as np
 
 from ce_cli.checks import Faults
 from ce_cli.errors import CeError, Problem
+from ce_cli.judging.aspects import wanted
+from ce_cli.judging.base import JudgedRows
 from ce_cli.labels import not_one_class
 from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file, stored_ids
 from ce_cli.readers.arrays import cell_text
@@ -92,9 +94,10 @@ class Outcome:
 class _Accumulators:
     """A state for each thread that needs one at a time; their order never matters."""
 
-    def __init__(self, context: Context, task: Task) -> None:
+    def __init__(self, context: Context, task: Task, options: Options) -> None:
         self._context = context
         self._task = task
+        self._options = options
         self._free: list[tuple[EvalState, Faults]] = []
         self._all: list[tuple[EvalState, Faults]] = []
 
@@ -120,7 +123,8 @@ class _Accumulators:
         return state, faults
 
     def _empty(self) -> EvalState:
-        return EvalState(self._context.plan, self._task.statistics())
+        aspects = {name: aspect.state(self._context, self._options) for name, aspect in wanted(self._options).items()}
+        return EvalState(self._context.plan, self._task.statistics(), aspects)
 
 
 class Job(NamedTuple):
@@ -236,6 +240,7 @@ def _fold(
     counts = AlignmentCounts()
     worker = _Worker(
         job.context,
+        job.options,
         keep_rows=any(not sink.wants_faults for sink in sinks),
         keep_faults=any(sink.wants_faults for sink in sinks),
     )
@@ -265,7 +270,7 @@ def _spread(
 
     def take(share: Share[Job]) -> Gathered:
         counts = AlignmentCounts()
-        worker = _Worker(whole.context, keep_rows=False, keep_faults=False)
+        worker = _Worker(whole.context, whole.options, keep_rows=False, keep_faults=False)
         with Workers(1) as alone:
             for job in share:
                 for pair in aligned(job, alone, counts, job.chunk_rows(())):
@@ -314,11 +319,11 @@ def _nothing_scored(context: Context, state: EvalState, problems: list[Problem])
 class _Worker:
     """Checks, scores and folds one pair; called on any thread."""
 
-    def __init__(self, context: Context, *, keep_rows: bool, keep_faults: bool) -> None:
+    def __init__(self, context: Context, options: Options, *, keep_rows: bool, keep_faults: bool) -> None:
         self._context = context
         self._task: Task = make_task(context)
         self._keep_rows, self._keep_faults = keep_rows, keep_faults
-        self.accumulators = _Accumulators(context, self._task)
+        self.accumulators = _Accumulators(context, self._task, options)
 
     def __call__(self, pair: Pair) -> ScoredRows | None:
         accumulated = self.accumulators.take()
@@ -348,6 +353,10 @@ class _Worker:
                 if counts:
                     rows = part.rows if block.at is None else part.rows[block.at]
                     state.update(scored, block.weight, rows, self._describer(part, block.at, scored))
+                    if state.aspects:
+                        judged = JudgedRows(scored, block.weight, rows, block, block.at, part, self._context.layout)
+                        for aspect in state.aspects.values():
+                            aspect.add(judged)
                 if self._keep_rows:
                     at = np.arange(len(part.rows)) if block.at is None else block.at
                     pieces.append(Piece(at + offset, block, scored, counts=counts))

@@ -16,8 +16,6 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ce_cli.arrays import Ints
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -30,7 +28,7 @@ _WATCH_SECONDS = 0.1
 class Share(Generic[T]):
     """The items that one process takes, one after another, from those that are left."""
 
-    def __init__(self, items: Sequence[T], queue: int, done: Ints, process: int, watch: Callable[[int], None]) -> None:
+    def __init__(self, items: Sequence[T], queue: int, done: Any, process: int, watch: Callable[[int], None]) -> None:
         self._items, self._queue = items, queue
         self._done, self._process = done, process
         self._watch = watch

@@ -81,6 +81,9 @@ class Options:
     confidence: float = 0.95
     ece_bins: int = 15
     top: int = 5
+    cluster: str | None = None
+    by: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
     jobs: int | None = None
     chunk_rows: int | None = None
 
@@ -154,6 +157,18 @@ class Options:
             or (self.bins or "").startswith(("uniform:", "quantile:"))
         )
 
+    def further_columns(self) -> dict[str, tuple[str, str, str]]:
+        """Return the columns that are neither scores, labels, weights nor ids, by role.
+
+        For each its name, the option that names it and the `Kind` in which it is read.
+        """
+        found: dict[str, tuple[str, str, str]] = {}
+        if self.cluster is not None:
+            found["cluster"] = (self.cluster, "--cluster", "category")
+        for name in self.show:
+            found[f"show:{name}"] = (name, "--show", "text")
+        return found
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Options:
         """Build options from those entries of a mapping that are options."""
@@ -199,6 +214,9 @@ class OptionValues(TypedDict, total=False):
     confidence: float
     ece_bins: int
     top: int
+    cluster: str | None
+    by: str | Iterable[str]
+    show: str | Iterable[str]
     jobs: int | None
     chunk_rows: int | None
 

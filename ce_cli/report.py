@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
 
 SCHEMA = "ce-eval/1"
@@ -133,7 +132,8 @@ class Report:
 
     Metrics are reached by attribute or by key: `report.cross_entropy.value`, `report["skill"].value`. What does not apply
     is absent (`"rps" in report` is False). `counts` always has every key of `COUNTS`, and
-    rows = scored + ignored + dropped + zero_weight + unscored, where dropped = invalid + unmatched_predictions.
+    rows = scored + ignored + dropped + zero_weight + unscored, where dropped = invalid + unmatched_predictions. `sections` has
+    what was asked beside the metrics, by name, as plain JSON values (floats may be infinite): `report.sections["slices"]`.
     """
 
     version: str
@@ -155,6 +155,7 @@ class Report:
     worst: tuple[WorstRow, ...]
     issues: tuple[Issue, ...]
     gates: tuple[GateResult, ...] = field(default=())
+    sections: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -184,6 +185,12 @@ class Report:
         """Return the same report with these verdicts."""
         return replace(self, gates=gates)
 
+    def judged(self, name: str, section: Any, metrics: Mapping[str, Metric], issues: tuple[Issue, ...]) -> Report:
+        """Return the report with one more section, and with these metrics and issues."""
+        sections = self.sections if section is None else {**self.sections, name: section}
+        metrics = {**self.metrics, **metrics}
+        return replace(self, sections=sections, metrics=metrics, issues=(*self.issues, *issues))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as the JSON contract spells it: only strict JSON values, non-finite numbers as strings."""
         return {
@@ -207,6 +214,7 @@ class Report:
             **({} if self.max_row_sum_error is None else {"max_row_sum_error": json_number(self.max_row_sum_error)}),
             "per_class": [_renamed(_present(row), "name", "class") for row in self.per_class],
             "worst": [_plain(row) for row in self.worst],
+            **{name: _strict(section) for name, section in self.sections.items()},
             "issues": [_plain(issue) for issue in self.issues],
             "gates": [_plain(gate) for gate in self.gates],
             "passed": self.passed,
@@ -245,6 +253,15 @@ def _plain(item: Any) -> dict[str, Any]:
 
 def _present(item: Any) -> dict[str, Any]:
     return {name: value for name, value in _plain(item).items() if value is not None}
+
+
+def _strict(value: Any) -> Any:
+    """Return plain values as strict JSON has them."""
+    if isinstance(value, Mapping):
+        return {name: _strict(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(one) for one in value]
+    return json_number(value) if isinstance(value, float) else value
 
 
 def _renamed(row: dict[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ce_cli.errors import fail
+from ce_cli.judging.aspects import further_roles
 from ce_cli.plan import TASK_OPTIONS
 from ce_cli.tasks import classes
 from ce_cli.tasks.planning import Request, TaskKind, describe, refuse, with_gradients
@@ -99,6 +101,9 @@ def prepare(
         if other != name:
             refuse(request, name, **dict.fromkeys(own, f"it is for --task {other}"))
     context = classes.prepare(request) if name == _CLASSES else TASKS[name]().prepare(request)
+    further = dict(further_roles(request.predictions, request.labels, options))
+    if further:
+        context = context._replace(layout=replace(context.layout, roles={**context.layout.roles, **further}))
     if not gradients:
         return context
     if not make_task(context).gradient_names():

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from ce_cli._version import __version__
 from ce_cli.columns import WEIGHT_NAMES, is_id, is_index, is_weight, listed
+from ce_cli.judging.aspects import wanted
 from ce_cli.metrics import METRICS, QUANTILES
 from ce_cli.report import COUNTS, Columns, InputFile, Issue, Report, WorstRow
 from ce_cli.setup import make_task
 
 if TYPE_CHECKING:
     from ce_cli.engine import Outcome
+    from ce_cli.plan import Options
     from ce_cli.readers.base import DataSet
     from ce_cli.report import Metric
     from ce_cli.tasks.base import Context
@@ -21,8 +23,18 @@ if TYPE_CHECKING:
 _FEW_ROWS = 30
 
 
-def summarize(context: Context, outcome: Outcome, predictions: DataSet, labels: DataSet | None) -> Report:
+def summarize(
+    context: Context, options: Options, outcome: Outcome, predictions: DataSet, labels: DataSet | None
+) -> Report:
     """Build the report of a run."""
+    report = _figures(context, outcome, predictions, labels)
+    for name, aspect in wanted(options).items():
+        section, metrics, issues = aspect.judge(context, options, outcome, report)
+        report = report.judged(name, section, metrics, issues)
+    return report
+
+
+def _figures(context: Context, outcome: Outcome, predictions: DataSet, labels: DataSet | None) -> Report:
     plan, layout, state = context.plan, context.layout, outcome.state
     figures = make_task(context).summarize(state)
     classes = plan.classes if figures.classes is None else figures.classes

@@ -16,10 +16,13 @@ ROOT = Path(__file__).parent.parent / "ce_cli"
 # From the bottom up. An entry is a module or a package of `ce_cli`; each stands in one layer.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     (
-        "names, codes, types and plain data, threads and signals, which import nothing of ours",
-        frozenset({"_version", "arrays", "errors", "metrics", "process", "report", "workers"}),
+        "names, codes, types and plain data, processes and signals, which import nothing of ours",
+        frozenset({"_version", "arrays", "errors", "forks", "metrics", "process", "report"}),
     ),
-    ("what was asked for and decided, and what flows between the layers", frozenset({"plan", "block"})),
+    (
+        "what was asked for and decided, what flows between the layers, and who does the work",
+        frozenset({"plan", "block", "workers"}),
+    ),
     (
         "decisions on names and on reports; files without their contents",
         frozenset({"columns", "edges", "gates", "config", "outputs"}),
@@ -30,6 +33,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("formats and alignment, which count rows without a partner with states", frozenset({"readers"})),
     ("labels to class numbers, from the columns that readers give", frozenset({"labels"})),
     ("tasks, which check what readers give and call kernels", frozenset({"tasks"})),
+    ("what is asked of the scored rows beside the figures of the task", frozenset({"judging"})),
     ("the plan, which names the tasks and looks at the first rows", frozenset({"setup"})),
     ("the pass over the data", frozenset({"engine"})),
     ("states to a report, and what shows reports and scored rows", frozenset({"summary", "render"})),

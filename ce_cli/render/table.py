@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
@@ -84,12 +85,20 @@ def render_table(report: Report, *, width: int, color: bool) -> str:
         _metrics(report, width),
         _classes(report, width, "━" if color else "#"),
         _worst(report, width),
+        *_sections(report, width, color=color),
         _issues(report.issues, width),
         _gates(report.gates, width),
         _signature(report.signature, width),
     )
     page = Text("\n\n").join(Text("\n").join(lines) for lines in sections if lines)
     return _printed(page, color)
+
+
+def _sections(report: Report, width: int, *, color: bool) -> Iterator[list[Text]]:
+    """Yield what each section of the report says; only those that there are have their module imported."""
+    for name in report.sections:
+        module = import_module(f"ce_cli.render.sections.{name}")
+        yield module.lines(report, width, color=color)
 
 
 def _printed(page: Text, color: bool) -> str:

@@ -35,11 +35,14 @@ class Statistic(Protocol):
 
 
 class EvalState:
-    """The statistics of the scored rows: those of the loss, and `parts`, those of the task."""
+    """The statistics of the scored rows: those of the loss, `parts`, those of the task, `aspects`, what else is asked."""
 
-    def __init__(self, plan: EvalPlan, parts: Mapping[str, Statistic]) -> None:
+    def __init__(
+        self, plan: EvalPlan, parts: Mapping[str, Statistic], aspects: Mapping[str, Any] | None = None
+    ) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = dict(parts)
+        self.aspects: dict[str, Any] = dict(aspects or {})
         self.loss = Moments()
         self.quantiles = LossHistogram()
         self.worst = WorstRows(plan.top)
@@ -102,6 +105,8 @@ class EvalState:
         self.worst.merge(other.worst)
         for name, part in other.parts.items():
             self.parts[name].merge(part)
+        for name, aspect in other.aspects.items():
+            self.aspects[name].merge(aspect)
         for name, tally in other.tallies.items():
             self.tallies[name].merge(tally)
         for text, tally in other.others.items():

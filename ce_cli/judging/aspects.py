@@ -1,0 +1,37 @@
+"""The one place that knows which aspects there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ce_cli.columns import Kind, Role, unknown_column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ce_cli.columns import TableInfo
+    from ce_cli.judging.base import Asked, Aspect
+    from ce_cli.plan import Options
+
+ASPECTS: dict[str, Asked] = {}
+
+
+def wanted(options: Options) -> dict[str, Aspect]:
+    """Return the aspects that the options ask for, in the order of the report."""
+    return {name: asked.load() for name, asked in ASPECTS.items() if asked.wanted(options)}
+
+
+def further_roles(predictions: TableInfo, labels: TableInfo | None, options: Options) -> Iterator[tuple[str, Role]]:
+    """Yield the columns that aspects read beside those of the task, by role: `cluster`, `by:NAME`, `show:NAME`.
+
+    A column is looked for in the predictions first. Raises unknown_column.
+    """
+    for role, (name, option, kind) in options.further_columns().items():
+        found = predictions.find(name)
+        if found is not None:
+            yield role, Role(found, "predictions", Kind(kind))
+            continue
+        other = None if labels is None else labels.find(name)
+        if other is None:
+            raise unknown_column(predictions if labels is None else labels, name, option)
+        yield role, Role(other, "labels", Kind(kind))
