@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ce_cli.errors import CeError
 from ce_cli.readers.align import AlignmentCounts
-from ce_cli.readers.join import joined, key_texts, show_key
+from ce_cli.readers.join import joined
 from ce_cli.workers import Workers
 from tests.readers import Chunked, cuts_of, layout_of
 
@@ -168,17 +168,6 @@ def test_the_two_files_may_spell_the_column_differently():
     predictions = Chunked("p", {"ID": ["b", "a"], "prob": [0.1, 0.2]})
     labels = Chunked("y", {"id": ["a", "b"], "label": ["A", "B"]})
     assert [label for *_, label in join(predictions, labels, ("ID",), label_ids=("id",))] == ["B", "A"]
-
-
-@given(st.lists(st.tuples(tricky, tricky), max_size=20))
-def test_different_keys_have_different_texts(rows):
-    columns = [pa.array([row[part] for row in rows], pa.string()) for part in (0, 1)]
-    assert len(set(key_texts(columns))) == len(set(rows))
-
-
-def test_a_key_is_shown_with_its_parts():
-    assert show_key(key_texts([pa.array(["a"]), pa.array([3])])[0]) == "a|3"
-    assert key_texts([pa.array(["a", None])]) == ["a", ""]
 
 
 def test_no_labels_at_all():
