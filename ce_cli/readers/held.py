@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ce_cli.readers.arrays import plain, texts, view
-from ce_cli.readers.keys import joined_whole, narrowed
+from ce_cli.readers.growing import GrowingWhole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ce_cli.arrays import Ints
-    from ce_cli.readers.keys import Whole
+    from ce_cli.readers.growing import Whole
 
 _MOST_WORDS = 1 << 12  # different texts of a column that are held once each
 
@@ -34,10 +34,10 @@ class HeldColumns:
         self._columns = {name: _Column() for name in names}
         self._held: dict[str, Held] = {}
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Add the next rows."""
+    def add(self, batch: pa.RecordBatch, share: float = 1.0) -> None:
+        """Add the next rows; with them, about that share of all rows is there."""
         for name, column in self._columns.items():
-            column.add(batch.column(name))
+            column.add(batch.column(name), share)
 
     @property
     def nbytes(self) -> int:
@@ -60,33 +60,37 @@ class _Column:
 
     def __init__(self) -> None:
         self._chunks: list[pa.Array] = []
-        self._whole: list[Whole] = []
+        self._whole = GrowingWhole()
         self._type: pa.DataType | None = None
         self._dtype: np.dtype[Any] = np.dtype(np.int64)  # of what was narrowed
         self._words: dict[str | None, int] = {}
-        self.nbytes = 0
+        self._plain_bytes = 0
 
-    def add(self, column: pa.Array) -> None:
+    @property
+    def nbytes(self) -> int:
+        """How much memory the column takes so far."""
+        return self._whole.nbytes + self._plain_bytes
+
+    def add(self, column: pa.Array, share: float) -> None:
         """Add the next rows."""
         if not len(column):
             return
-        if self._type is None or self._whole:
+        if self._type is None or self._whole.size:
             narrow = self._narrow(column)
             if narrow is not None:
-                self._whole.append(narrow)
-                self.nbytes += narrow.nbytes
+                self._whole.append(narrow, share)
                 return
             self._widen()
         column = plain(column)
         self._type = self._type or column.type
         self._chunks.append(column)
-        self.nbytes += column.nbytes
+        self._plain_bytes += column.nbytes
 
     def held(self) -> Held:
         """Return the whole column; this object is of no use then."""
-        if self._whole:
+        if self._whole.size:
             assert self._type is not None  # that of what was added
-            return _Whole(joined_whole(self._whole), self._type, self._dtype, self._dictionary())
+            return _Whole(self._whole.whole(), self._type, self._dtype, self._dictionary())
         if len({chunk.type for chunk in self._chunks}) > 1:  # a cell could not be read as a number
             self._chunks = [texts(chunk) for chunk in self._chunks]
         chunks, self._chunks = self._chunks, []
@@ -116,17 +120,16 @@ class _Column:
             return None
         numbers = np.array([self._words.setdefault(word, len(self._words)) for word in words.to_pylist()], np.int64)
         self._type = pa.string()
-        return narrowed(numbers[codes]) if len(self._words) <= _MOST_WORDS else None
+        return numbers[codes] if len(self._words) <= _MOST_WORDS else None
 
     def _widen(self) -> None:
         """Return to the cells as they were."""
-        if self._whole:
+        if self._whole.size:
             assert self._type is not None  # that of what was added
-            words = self._dictionary()
-            whole = (_Whole(chunk, self._type, self._dtype, words) for chunk in self._whole)
-            self._chunks = [plain(chunk.all()) for chunk in whole]
-            self._whole = []
-            self.nbytes = sum(chunk.nbytes for chunk in self._chunks)
+            whole = _Whole(self._whole.whole(), self._type, self._dtype, self._dictionary())
+            self._whole = GrowingWhole()
+            self._chunks = [plain(whole.all())]
+            self._plain_bytes = self._chunks[0].nbytes
 
     def _dictionary(self) -> pa.StringArray | None:
         from ce_cli.readers.build import texts as build_texts
@@ -169,11 +172,11 @@ class _Plain:
 
 
 def _as_whole(values: npt.NDArray[Any]) -> Whole | None:
-    """Return numbers as narrow integers, None where that would lose anything or gain nothing."""
+    """Return numbers as integers, None where that would lose anything, or gain nothing as they would not be narrow."""
     if values.dtype.kind == "i":
-        return narrowed(values)
+        return values
     if values.dtype.kind == "u":
-        return narrowed(values.astype(np.int64)) if int(values.max()) <= np.iinfo(np.int64).max else None
+        return values.astype(np.int64) if int(values.max()) <= np.iinfo(np.int64).max else None
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int8)
     fits = np.array_equal(whole.astype(values.dtype).view(np.uint8), values.view(np.uint8))  # the sign of a zero counts

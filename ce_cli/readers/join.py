@@ -132,36 +132,42 @@ class _LabelSide:
                 bad = np.flatnonzero(_malformed_rows(batch))
                 why = why or batch.column(MALFORMED)[int(bad[0])].as_py()
                 wrong.add(self.rows + bad)
-            for key, name in zip(self._keys, self._layout.label_ids, strict=True):
-                key.add(batch.column(name))
-            self._held.add(batch)
             self.rows += batch.num_rows
+            share = _share_read(labels, self.rows)
+            for key, name in zip(self._keys, self._layout.label_ids, strict=True):
+                key.add(batch.column(name), share or 1.0)
+            self._held.add(batch, share or 1.0)
             if memory is not None:
-                self._check_memory(labels, memory)
+                self._check_memory(labels, memory, share)
         if wrong.count:
             raise CeError(malformed(labels.path, wrong, why))
 
-    def _check_memory(self, labels: DataSet, memory: JoinMemory) -> None:
+    def _check_memory(self, labels: DataSet, memory: JoinMemory, share: float | None) -> None:
         """Raise where what is held so far and the least that an index of all rows takes are beyond the limit."""
         held = self._held.nbytes + sum(key.nbytes for key in self._keys)
-        known = labels.rows()
-        rows = max(self.rows, known or 0)
-        if held + index_bytes(self._keys, rows) <= memory.limit:
+        if held + index_bytes(self._keys, max(self.rows, labels.rows() or 0)) <= memory.limit:
             return
-        share = self.rows / rows if known else 1.0
-        if known is None and labels.total_bytes and labels.bytes_read:
-            share = min(1.0, labels.bytes_read / labels.total_bytes)
-        unknown = known is None and not labels.total_bytes
-        needed = held / share + index_bytes(self._keys, round(self.rows / share))
+        rows = round(self.rows / (share or 1.0))
+        needed = held / (share or 1.0) + index_bytes(self._keys, rows)
         limit = f"--join-memory {in_units(memory.limit)}" if memory.given else f"the {in_units(memory.limit)} allowed"
         raise fail(
             "bad_option",
             f"the ids of the two files differ in order, and to join them the labels need "
-            f"{'more than' if unknown else 'about'} {in_units(needed)} of memory, but {limit} is the limit",
+            f"{'more than' if share is None else 'about'} {in_units(needed)} of memory, but {limit} is the limit",
             file=labels.path,
             hint="sort both files by their ids, so that rows pair as they stand and nothing is held; or allow more with "
             "--join-memory",
         )
+
+
+def _share_read(data: DataSet, rows: int) -> float | None:
+    """Return about which share of all rows the first `rows` are, None where that is not known."""
+    total = data.rows()
+    if total is not None:
+        return rows / max(rows, total, 1)
+    if not data.total_bytes or not data.bytes_read:
+        return None
+    return min(1.0, data.bytes_read / data.total_bytes)
 
 
 def without_id(batch: pa.RecordBatch, columns: list[pa.Array]) -> Bools | None:

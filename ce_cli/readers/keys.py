@@ -16,18 +16,17 @@ import pyarrow as pa
 from ce_cli.kernels.hashing import PADDING, WORD, Texts, Words, chained, mixed, same_texts, text_hashes
 from ce_cli.readers.arrays import nulls, plain, texts, view
 from ce_cli.readers.build import texts as build_texts
+from ce_cli.readers.growing import Growing, GrowingWhole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ce_cli.arrays import Bools, Ints
-
-Whole = npt.NDArray[np.signedinteger]
+    from ce_cli.readers.growing import Whole
 
 _DIGITS = re.compile(r"0|-?[1-9][0-9]*")
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _POWERS = np.array([10**exponent for exponent in range(1, 20)], dtype=np.uint64)
-_NARROW = (np.int8, np.int16, np.int32)
 
 BLOCK_ROWS = 1 << 17  # rows of the labels that are worked on at a time
 
@@ -109,68 +108,74 @@ class TextCells:
 
     def like(self, column: pa.Array) -> tuple[TextCells, None]:
         """Return another column as text."""
-        return TextCells(joined_texts([_filled(column)])), None
+        return TextCells(_texts_of(column)), None
 
 
 class KeyBuilder:
     """Collects one column of ids: integers as long as all cells are, texts from the first one on that is not."""
 
     def __init__(self) -> None:
-        self._whole: list[Whole] | None = []
-        self._texts: list[pa.StringArray] = []
-        self._least, self._most = 0, -1
-        self.nbytes = 0
+        self._whole: GrowingWhole | None = GrowingWhole()
+        self._texts = GrowingTexts()
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the ids take so far."""
+        return self._texts.nbytes if self._whole is None else self._whole.nbytes
 
     @property
     def span(self) -> int | None:
         """How many whole numbers there are from the least to the greatest; None where ids are texts."""
-        return None if self._whole is None else self._most - self._least + 1
+        return None if self._whole is None else self._whole.span
 
-    def add(self, column: pa.Array) -> None:
-        """Add the next rows."""
+    def add(self, column: pa.Array, share: float = 1.0) -> None:
+        """Add the next rows; with them, about that share of all rows is there."""
         if not len(column):
             return
         if self._whole is not None:
             values = all_whole(column)
             if values is not None:
-                least, most = int(values.min()), int(values.max())
-                self._least = min(self._least, least) if self._whole else least
-                self._most = max(self._most, most) if self._whole else most
-                self._whole.append(narrowed(values))
-                self.nbytes += self._whole[-1].nbytes
+                self._whole.append(values, share)
                 return
-            self._texts, self._whole = [_digits(chunk) for chunk in self._whole], None
-            self.nbytes = sum(chunk.nbytes for chunk in self._texts)
-        self._texts.append(_filled(column))
-        self.nbytes += self._texts[-1].nbytes
+            earlier, self._whole = self._whole.whole(), None
+            for start in range(0, len(earlier), BLOCK_ROWS):
+                self._texts.append(_digits(earlier[start : start + BLOCK_ROWS]), share)
+        self._texts.append(_filled(column), share)
 
     def cells(self) -> Cells:
         """Return all cells; the builder is of no use then."""
-        return TextCells(joined_texts(self._texts)) if self._whole is None else WholeCells(joined_whole(self._whole))
+        return TextCells(self._texts.whole()) if self._whole is None else WholeCells(self._whole.whole())
 
 
-def joined_whole(chunks: list[Whole]) -> Whole:
-    """Return arrays as one; the list is emptied meanwhile, so that little is held twice."""
-    dtype = np.result_type(np.int8, *{chunk.dtype for chunk in chunks})
-    whole = np.empty(sum(map(len, chunks)), dtype=dtype)
-    end = len(whole)
-    while chunks:
-        chunk = chunks.pop()
-        whole[end - len(chunk) : end] = chunk
-        end -= len(chunk)
-    return whole
+class GrowingTexts:
+    """Texts one after another."""
 
+    def __init__(self) -> None:
+        self._bytes = Growing(np.uint8)
+        self._offsets = Growing(np.int32)
+        self._offsets.append(np.zeros(1, dtype=np.int32))
 
-def narrowed(values: Whole) -> Whole:
-    """Return integers in the narrowest type that holds them."""
-    if not len(values):
-        return values
-    low, high = int(values.min()), int(values.max())
-    for dtype in _NARROW:
-        limits = np.iinfo(dtype)
-        if low >= limits.min and high <= limits.max and values.dtype.itemsize > np.dtype(dtype).itemsize:
-            return values.astype(dtype)
-    return values
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return self._bytes.nbytes + self._offsets.nbytes
+
+    def append(self, cells: pa.StringArray, share: float = 1.0) -> None:
+        """Add texts at the end; with them, about that share of all that will come is there."""
+        starts, body = _parts_of(cells)
+        end = self._bytes.size
+        if self._offsets.dtype == np.int32 and end + len(body) > np.iinfo(np.int32).max:
+            narrow, self._offsets = self._offsets.whole(), Growing(np.int64)
+            self._offsets.append(narrow, share)
+        offsets = starts[1:].astype(self._offsets.dtype)
+        offsets += end - int(starts[0])
+        self._bytes.append(body, share)
+        self._offsets.append(offsets, share)
+
+    def whole(self) -> Texts:
+        """Return all texts; no more are to come."""
+        self._bytes.append(np.zeros(PADDING + -self._bytes.size % WORD, dtype=np.uint8))
+        return Texts(self._bytes.whole().view("<u8"), self._offsets.whole())
 
 
 def all_whole(column: pa.Array) -> Whole | None:
@@ -257,25 +262,10 @@ def _parts_of(cells: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray
     return offsets, whole[int(offsets[0]) : int(offsets[-1])]
 
 
-def joined_texts(chunks: list[pa.StringArray]) -> Texts:
-    """Return the texts of several columns as one; the list is emptied meanwhile."""
-    bounds = [_parts_of(chunk) for chunk in chunks]
-    size = sum(len(body) for _, body in bounds)
-    rows = sum(len(offsets) - 1 for offsets, _ in bounds)
-    chunks.clear()
-    words = np.zeros((size + PADDING + WORD - 1) // WORD, dtype="<u8")
-    held = words.view(np.uint8)
-    offsets: npt.NDArray[np.signedinteger]
-    offsets = np.zeros(rows + 1, dtype=np.int32 if size <= np.iinfo(np.int32).max else np.int64)
-    row = end = 0
-    bounds.reverse()
-    while bounds:
-        starts, body = bounds.pop()
-        held[end : end + len(body)] = body
-        offsets[row + 1 : row + len(starts)] = starts[1:]
-        offsets[row + 1 : row + len(starts)] += end - int(starts[0])
-        row, end = row + len(starts) - 1, end + len(body)
-    return Texts(words, offsets)
+def _texts_of(column: pa.Array) -> Texts:
+    held = GrowingTexts()
+    held.append(_filled(column))
+    return held.whole()
 
 
 def row_hashes(parts: Sequence[Cells], start: int, stop: int) -> Words:
