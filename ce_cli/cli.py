@@ -279,6 +279,11 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
 @_work("-j", "--jobs", type=int, metavar="N", help="Threads; no number changes with it.  [default: all processors]")
 @_work("--chunk-rows", type=int, metavar="N", help="Most rows in one piece of work; no number changes with it.")
+@_work(
+    "--join-memory",
+    metavar="SIZE",
+    help="Most memory for labels joined in another order, such as 500M or 1.5GiB.  [default: a quarter of the machine's]",
+)
 @_work("--debug", is_flag=True, is_eager=True, callback=_noted, help="Show the traceback of a defect.")
 @click.version_option(__version__, prog_name="ce-eval", message="%(prog)s %(version)s")
 def command(**values: Any) -> int:

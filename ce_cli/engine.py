@@ -221,12 +221,13 @@ def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *,
 
 
 def _by_join(job: Job, workers: Workers, counts: AlignmentCounts, rows: int) -> Iterator[Pair]:
-    from ce_cli.readers.join import joined
+    from ce_cli.readers.join import join_memory, joined
 
     assert job.labels is not None  # one file is never out of order
     layout = job.context.layout
     drop = job.options.missing == "drop"
-    return joined(job.predictions, job.labels, layout, workers, rows, counts, drop=drop)
+    memory = join_memory(job.options)
+    return joined(job.predictions, job.labels, layout, workers, rows, counts, drop=drop, memory=memory)
 
 
 def _fold(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -29,6 +30,7 @@ BALANCED = "balanced"  # class weights that let every class count the same
 ROW_SUMS = ("strict", "normalize", "raw")
 TARGETS = ("hard", "hl-gauss", "two-hot")
 DISTRIBUTIONS = ("normal", "laplace", "logistic")
+_SIZE = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>[KMGT]?B?|[KMGT]iB)", re.IGNORECASE | re.ASCII)
 
 
 class Scale(Enum):
@@ -86,6 +88,7 @@ class Options:
     show: tuple[str, ...] = ()
     jobs: int | None = None
     chunk_rows: int | None = None
+    join_memory: str | int | None = None
 
     def __post_init__(self) -> None:
         choices = {
@@ -109,6 +112,8 @@ class Options:
                 raise fail("bad_option", f"{flag(name)} takes one of {known}, but got {value!r}")
         self._check_numbers()
         self._check_sigma()
+        if self.join_memory is not None and bytes_of(self.join_memory) is None:
+            raise fail("bad_option", f"--join-memory takes a size such as 500M or 1.5GiB, but got {self.join_memory!r}")
 
     def _check_numbers(self) -> None:
         if not 0 < self.confidence < 1:
@@ -219,6 +224,18 @@ class OptionValues(TypedDict, total=False):
     show: str | Iterable[str]
     jobs: int | None
     chunk_rows: int | None
+    join_memory: str | int | None
+
+
+def bytes_of(size: str | int) -> int | None:
+    """Return how many bytes a size is, None where it is none above 0: K, M, G, T and KiB, … count by 1024, KB, … by 1000."""
+    match = _SIZE.fullmatch(str(size))
+    if match is None:
+        return None
+    number, unit = match["number"], match["unit"].upper()
+    step = 1000 if unit.endswith("B") and len(unit) == 2 else 1024
+    found = int(float(number) * step ** "BKMGT".index(unit[:1] or "B"))
+    return found or None
 
 
 def flag(name: str) -> str:

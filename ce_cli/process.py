@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import NoReturn
 
+_MODEST_MEMORY = 8 << 30  # where nothing tells how much there is
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers for mallopt
 
 
@@ -33,6 +34,20 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_THRESHOLD, 32 << 20)
         libc.mallopt(_TRIM_THRESHOLD, 256 << 20)
+
+
+def machine_memory() -> int:
+    """Return how many bytes of memory this process may use: those of the machine, or fewer that a container allows."""
+    from pathlib import Path
+
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        memory = _MODEST_MEMORY
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of control groups, the second and the first version
+        with contextlib.suppress(OSError, ValueError):
+            memory = min(memory, int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii")))
+    return memory
 
 
 def leave(code: int) -> NoReturn:

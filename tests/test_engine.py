@@ -192,6 +192,55 @@ def test_labels_in_a_file_of_their_own_in_any_order(kind, tmp_path):
                 assert [row.row for row in report.worst] == [row.row for row in expected.worst]
 
 
+IDS = {
+    "dense": st.integers(1, 40),
+    "negative": st.integers(-30, 10),
+    "sparse": st.integers(-(2**63), 2**63 - 1),
+    "unsigned": st.integers(0, 2**64 - 1),
+    "text": st.text("ab1", min_size=1, max_size=12),
+    "unicode": st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=4),
+    "digits": st.integers(-5, 10**12).map(str),
+}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("dense",),
+        ("negative",),
+        ("sparse",),
+        ("unsigned",),
+        ("text",),
+        ("unicode",),
+        ("digits",),
+        ("text", "dense"),
+        ("sparse", "digits", "unicode"),
+    ],
+)
+@settings(max_examples=25, deadline=None)
+@given(
+    data=st.data(),
+    jobs=st.sampled_from(JOBS),
+    chunk_rows=st.sampled_from(CHUNKS),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_labels_in_any_order_give_the_same_report(names, data, jobs, chunk_rows, shuffle):
+    rows = data.draw(st.lists(st.tuples(*(IDS[name] for name in names)), min_size=1, max_size=30, unique=True))
+    types = {"dense": pa.int32(), "negative": pa.int16(), "sparse": pa.int64(), "unsigned": pa.uint64()}
+    ids = {f"{name}_id": pa.array([row[at] for row in rows], types.get(name)) for at, name in enumerate(names)}
+    predictions = pa.table({**ids, "prob": [(at * 37 % 101) / 128 + 1e-3 for at in range(len(rows))]})
+    labels = pa.table(
+        {**ids, "label": [at * 13 % 7 % 2 for at in range(len(rows))], "w": [1.0 + at for at in range(len(rows))]}
+    )
+    order = list(range(len(rows)))
+    shuffle.shuffle(order)
+    options = {"id_col": [*ids], "weight_col": "w"}
+    expected = evaluate(predictions, labels, jobs=1, **options).to_dict()
+    found = evaluate(predictions, labels.take(pa.array(order)), jobs=jobs, chunk_rows=chunk_rows, **options).to_dict()
+    assert found == expected
+    assert found["alignment"] == "id"
+
+
 @every_kind
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(

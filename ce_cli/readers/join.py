@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from ce_cli.block import Pair
+from ce_cli.columns import Kind
 from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail
+from ce_cli.plan import bytes_of
+from ce_cli.process import machine_memory
 from ce_cli.readers.align import AlignmentCounts, wanted_columns
-from ce_cli.readers.arrays import nulls, plain, texts, view
+from ce_cli.readers.arrays import cell_text, nulls
 from ce_cli.readers.base import MALFORMED, malformed_hint
+from ce_cli.readers.held import HeldColumns
+from ce_cli.readers.key_index import index_bytes, index_of
+from ce_cli.readers.keys import KeyBuilder
 from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
@@ -20,10 +26,33 @@ if TYPE_CHECKING:
 
     from ce_cli.arrays import Bools, Ints
     from ce_cli.columns import Layout
+    from ce_cli.plan import Options
     from ce_cli.readers.base import DataSet
     from ce_cli.workers import Workers
 
-_SEPARATOR = "\x1f"
+
+class JoinMemory(NamedTuple):
+    """How much memory the labels may take, in bytes, and whether that was asked for."""
+
+    limit: int
+    given: bool
+
+
+def join_memory(options: Options) -> JoinMemory:
+    """Return how much memory a join may take: what was asked for, or a quarter of the machine's."""
+    if options.join_memory is None:
+        return JoinMemory(machine_memory() // 4, given=False)
+    limit = bytes_of(options.join_memory)
+    assert limit is not None  # checked with the options
+    return JoinMemory(limit, given=True)
+
+
+class _Located(NamedTuple):
+    """A batch of the predictions and where its ids stand in the labels: -1 nowhere, -2 for a row without an id."""
+
+    batch: pa.RecordBatch
+    at: Ints
+    pairs: list[tuple[Ints, Ints, pa.RecordBatch, pa.RecordBatch]]  # as `Pair`, the rows counted from the batch's first
 
 
 def joined(
@@ -35,64 +64,133 @@ def joined(
     counts: AlignmentCounts,
     *,
     drop: bool,
+    memory: JoinMemory | None = None,
 ) -> Iterator[Pair]:
     """Yield the predictions in their own order, each with the label of the same id.
 
     Duplicate ids are a problem, and so are ids on one side only unless they are to be dropped; those are counted.
+    memory: raises CeError as soon as the labels turn out to need more; None for no limit.
     """
-    mine, other = wanted_columns(layout)
-    table = _all_rows(labels, other, workers)
-    index = _LabelIndex(table, layout, labels.path, predictions.sample())
-    counts.labels = table.num_rows
-    faults = _JoinFaults(index, layout, predictions.path, labels.path)
+    side = _LabelSide(labels, layout, workers, memory)
+    counts.labels = side.rows
+    faults = _JoinFaults(side, layout, predictions, labels.path)
+    mine, _ = wanted_columns(layout)
     start = 0
-    for batch in predictions.batches(mine, workers):
-        at = index.find(batch)
-        at = faults.without_id(batch, at)
-        rows = np.arange(start, start + batch.num_rows)
-        faults.note(batch, rows, at)
-        start += batch.num_rows
+    for located in workers.ordered(partial(side.locate, chunk_rows), predictions.batches(mine, workers)):
+        faults.note(located, start)
+        for rows, at, one, two in located.pairs:
+            yield Pair(rows + start, at, one, two)
+        start += located.batch.num_rows
         counts.predictions = start
-        found = np.flatnonzero(at != -1)
-        if index.repeated is None:
-            yield from _pairs(batch, rows, at, found, table, chunk_rows)
-    faults.finish(counts, drop=drop)
+    faults.finish(counts, workers, drop=drop)
 
 
-def _pairs(
-    batch: pa.RecordBatch, rows: Ints, at: Ints, found: Ints, table: pa.RecordBatch, chunk_rows: int
-) -> Iterator[Pair]:
-    for offset in range(0, len(found), chunk_rows):
-        chosen = found[offset : offset + chunk_rows]
-        mine = batch.slice(offset, len(chosen)) if len(found) == batch.num_rows else batch.take(_indices(chosen))
+class _LabelSide:
+    """The labels in memory, and where each id stands in them. Threads may look ids up at the same time."""
+
+    def __init__(self, labels: DataSet, layout: Layout, workers: Workers, memory: JoinMemory | None) -> None:
+        self._layout = layout
+        _, self._columns = wanted_columns(layout, ids=False)
+        self._held = HeldColumns(self._columns)
+        self._keys = [KeyBuilder() for _ in layout.label_ids]
+        self.rows = 0
+        self._read(labels, workers, memory)
+        self._held.close()
+        keys, self._keys = self._keys, []
+        self.index = index_of([key.cells() for key in keys])
+        self.seen = np.zeros(self.rows, dtype=np.bool_)
+
+    def locate(self, chunk_rows: int, batch: pa.RecordBatch) -> _Located:
+        """Find the labels of a batch, and note that they were found."""
+        columns = [batch.column(name) for name in self._layout.ids]
+        at = self.index.find(columns)
+        bad = without_id(batch, columns)
+        if bad is not None:
+            at[bad] = -2
+        found = None if len(at) and int(at.min()) >= 0 else np.flatnonzero(at >= 0)
+        self.seen[at if found is None else at[found]] = True
+        return _Located(batch, at, [] if len(self.index.repeats) else [*self._pairs(batch, at, chunk_rows)])
+
+    def _pairs(
+        self, batch: pa.RecordBatch, at: Ints, chunk_rows: int
+    ) -> Iterator[tuple[Ints, Ints, pa.RecordBatch, pa.RecordBatch]]:
         # A malformed row has no label; whichever stands in its place is not looked at.
-        labels = np.maximum(at[chosen], 0)
-        yield Pair(rows[chosen], labels, mine, table.take(_indices(labels)))
+        whole = not len(at) or int(at.min()) >= 0
+        there = np.arange(len(at)) if whole else np.flatnonzero(at != -1)
+        whole = len(there) == len(at)
+        for offset in range(0, len(there), chunk_rows):
+            rows = there[offset : offset + chunk_rows]
+            mine = batch.slice(offset, len(rows)) if whole else batch.take(indices(rows))
+            labels = np.maximum(at[rows], 0)
+            yield rows, labels, mine, self._held.take(labels)
+
+    def _read(self, labels: DataSet, workers: Workers, memory: JoinMemory | None) -> None:
+        wanted = {**dict.fromkeys(self._layout.label_ids, Kind.TEXT), **self._columns}
+        wrong, why = Tally(), ""
+        for batch in labels.batches(wanted, workers):
+            if MALFORMED in batch.schema.names:
+                bad = np.flatnonzero(_malformed_rows(batch))
+                why = why or batch.column(MALFORMED)[int(bad[0])].as_py()
+                wrong.add(self.rows + bad)
+            self.rows += batch.num_rows
+            share = _share_read(labels, self.rows)
+            for key, name in zip(self._keys, self._layout.label_ids, strict=True):
+                key.add(batch.column(name), share or 1.0)
+            self._held.add(batch, share or 1.0)
+            if memory is not None:
+                self._check_memory(labels, memory, share)
+        if wrong.count:
+            raise CeError(malformed(labels.path, wrong, why))
+
+    def _check_memory(self, labels: DataSet, memory: JoinMemory, share: float | None) -> None:
+        """Raise where what is held so far and the least that an index of all rows takes are beyond the limit."""
+        held = self._held.nbytes + sum(key.nbytes for key in self._keys)
+        if held + index_bytes(self._keys, max(self.rows, labels.rows() or 0)) <= memory.limit:
+            return
+        rows = round(self.rows / (share or 1.0))
+        needed = held / (share or 1.0) + index_bytes(self._keys, rows)
+        limit = f"--join-memory {in_units(memory.limit)}" if memory.given else f"the {in_units(memory.limit)} allowed"
+        raise fail(
+            "bad_option",
+            f"the ids of the two files differ in order, and to join them the labels need "
+            f"{'more than' if share is None else 'about'} {in_units(needed)} of memory, but {limit} is the limit",
+            file=labels.path,
+            hint="sort both files by their ids, so that rows pair as they stand and nothing is held; or allow more with "
+            "--join-memory",
+        )
 
 
-def _indices(positions: Ints) -> pa.Array:
+def _share_read(data: DataSet, rows: int) -> float | None:
+    """Return about which share of all rows the first `rows` are, None where that is not known."""
+    total = data.rows()
+    if total is not None:
+        return rows / max(rows, total, 1)
+    if not data.total_bytes or not data.bytes_read:
+        return None
+    return min(1.0, data.bytes_read / data.total_bytes)
+
+
+def without_id(batch: pa.RecordBatch, columns: list[pa.Array]) -> Bools | None:
+    """Return which rows have no id, malformed ones among them, None where all have: the checks of rows tell what is wrong."""
+    bad = _malformed_rows(batch) if MALFORMED in batch.schema.names else None
+    empty = nulls(columns[0]) if len(columns) == 1 else None
+    if bad is None or empty is None:
+        return empty if bad is None else bad
+    return bad | empty
+
+
+def indices(positions: Ints) -> pa.Array:
+    """Return positions as an Arrow array."""
     return pa.Array.from_buffers(pa.int64(), len(positions), [None, pa.py_buffer(np.ascontiguousarray(positions))])
 
 
-def _all_rows(labels: DataSet, columns: Any, workers: Workers) -> pa.RecordBatch:
-    # Batches may differ in type where a cell could not be read as a number; dictionaries would have to be unified.
-    batches, wrong, why, start = [], Tally(), "", 0
-    for batch in labels.batches(columns, workers):
-        if MALFORMED in batch.schema.names:
-            bad = np.flatnonzero(_malformed_rows(batch))
-            why = why or batch.column(MALFORMED)[int(bad[0])].as_py()
-            wrong.add(start + bad)
-        batches.append({name: plain(batch.column(name)) for name in columns})
-        start += batch.num_rows
-    if wrong.count:
-        raise CeError(malformed(labels.path, wrong, why))
-    arrays = []
-    for name in columns:
-        parts = [batch[name] for batch in batches]
-        if len({part.type for part in parts}) > 1:
-            parts = [texts(part) for part in parts]
-        arrays.append(pa.concat_arrays(parts) if parts else pa.nulls(0))
-    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+def in_units(size: float) -> str:
+    """Return a number of bytes as people write it."""
+    units = ["TiB", "GiB", "MiB", "KiB", "B"]
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        units.pop()
+    return f"{size:.0f} {units[-1]}" if size >= 100 or size == int(size) else f"{size:.1f} {units[-1]}"
 
 
 def _malformed_rows(batch: pa.RecordBatch) -> Bools:
@@ -100,147 +198,85 @@ def _malformed_rows(batch: pa.RecordBatch) -> Bools:
     return np.ones(batch.num_rows, dtype=np.bool_) if fine is None else ~fine
 
 
-class _LabelIndex:
-    """Where each id stands in the labels."""
-
-    def __init__(self, table: pa.RecordBatch, layout: Layout, path: str, other: pa.Table) -> None:
-        import pandas as pd
-
-        self._layout, self._path = layout, path
-        columns = [table.column(name) for name in layout.label_ids]
-        self._as_integers = len(columns) == 1 and _is_integer(columns[0]) and _is_integer(other.column(layout.ids[0]))
-        keys = self._keys(columns)
-        self._index = pd.Index(keys)
-        self.size = table.num_rows
-        self.repeated = None
-        if not self._index.is_unique:
-            self.repeated = self._duplicates(self._index, path)
-            self._index = pd.Index(pd.unique(keys))
-
-    def find(self, batch: pa.RecordBatch) -> Ints:
-        """Return the row of the labels for every prediction, -1 where there is none."""
-        columns = [batch.column(name) for name in self._layout.ids]
-        at = np.asarray(self._index.get_indexer(self._keys(columns)), dtype=np.int64)
-        if self._as_integers and (missing := nulls(columns[0])) is not None:
-            at[missing] = -1
-        return at
-
-    def text(self, row: int) -> str:
-        """Return the id of a label row, as people write it."""
-        return show_key(str(self._index[row]))
-
-    def _keys(self, columns: list[pa.Array]) -> Any:
-        if self._as_integers:
-            values = view(plain(columns[0]))
-            if values is not None and values.dtype.kind in "iu":
-                return values.astype(np.int64, copy=False)
-            raise fail("schema_mismatch", "some parts have whole numbers as ids and others have not", file=self._path)
-        return np.array(key_texts(columns), dtype=object)
-
-    def _duplicates(self, index: Any, path: str) -> Problem:
-        again = np.flatnonzero(index.duplicated())
-        return _duplicate(self._layout.label_ids, path, again, show_key(str(index[again[0]])))
-
-
 class _JoinFaults:
     """Duplicate ids and ids without a partner."""
 
-    def __init__(self, index: _LabelIndex, layout: Layout, predictions: str, labels: str) -> None:
-        self._index, self._layout = index, layout
+    def __init__(self, side: _LabelSide, layout: Layout, predictions: DataSet, labels: str) -> None:
+        self._side, self._layout = side, layout
         self._predictions, self._labels = predictions, labels
-        self._seen = np.zeros(index.size, dtype=np.bool_)
-        self._repeated: list[int] = []
-        self._repeats = 0
-        self._first_repeat = ""
+        self._found = 0
         self._lonely = Tally()
         self._first_lonely = ""
         self._unclear = False
 
-    def note(self, batch: pa.RecordBatch, rows: Ints, at: Ints) -> None:
-        """Look at one batch."""
-        found = at[at >= 0]
-        if self._seen[found].any() or len(np.unique(found)) < len(found):
-            self._note_repeats(batch, rows, at)
-        self._seen[found] = True
+    def note(self, located: _Located, start: int) -> None:
+        """Look at one batch, whose first row is `start`."""
+        at = located.at
+        if not len(at):
+            return
+        if int(at.min()) >= 0:
+            self._found += len(at)
+            return
+        self._found += int(np.count_nonzero(at >= 0))
+        self._unclear |= bool((at == -2).any())
         lonely = np.flatnonzero(at == -1)
         if len(lonely):
             if not self._lonely.count:
-                self._first_lonely = self._text(batch, int(lonely[0]))
-            self._lonely.add(rows[lonely])
+                self._first_lonely = self._text(located.batch, int(lonely[0]))
+            self._lonely.add(start + lonely)
 
-    def without_id(self, batch: pa.RecordBatch, at: Ints) -> Ints:
-        """Return `at` with -2 for rows without an id, malformed ones among them: the checks of rows tell what is wrong."""
-        bad = _malformed_rows(batch) if MALFORMED in batch.schema.names else np.zeros(len(at), dtype=np.bool_)
-        if len(self._layout.ids) == 1 and (empty := nulls(batch.column(self._layout.ids[0]))) is not None:
-            bad |= empty
-        if not bad.any():
-            return at
-        self._unclear = True
-        return np.where(bad, -2, at)
-
-    def finish(self, counts: AlignmentCounts, *, drop: bool) -> None:
+    def finish(self, counts: AlignmentCounts, workers: Workers, *, drop: bool) -> None:
         """Add what was found to the counts."""
-        repeated = self._index.repeated is not None
-        unlabelled = np.zeros(0, dtype=np.int64) if repeated else np.flatnonzero(~self._seen)
+        side, path = self._side, self._predictions.path
+        repeated = len(side.index.repeats) > 0
+        unlabelled = np.zeros(0, dtype=np.int64) if repeated else np.flatnonzero(~side.seen)
         counts.unmatched_predictions = self._lonely
         counts.unmatched_labels.add(unlabelled)
         problems = []
-        if self._repeats:
-            problem = _duplicate(self._layout.ids, self._predictions, np.array(self._repeated), self._first_repeat)
-            problems.append(replace(problem, count=self._repeats))
-        if self._index.repeated is not None:
-            problems.append(self._index.repeated)
+        if np.count_nonzero(side.seen) < self._found:
+            problems.append(self._repeats(workers))
+        if repeated:
+            again = Tally()
+            again.add(side.index.repeats)
+            problems.append(_duplicate(self._layout.label_ids, self._labels, again, side.index.first_repeat))
         if self._lonely.count and not drop:
             message = f"id {self._first_lonely!r} has no label in {self._labels}"
-            problems.append(
-                self._missing(self._predictions, self._layout.ids, message, self._lonely.first, self._lonely.count)
-            )
+            problems.append(self._missing(path, self._layout.ids, message, self._lonely.first, self._lonely.count))
         # A row without an id may be the one that a label waits for: then only the row is at fault.
         if len(unlabelled) and not drop and not self._unclear:
-            message = f"id {self._index.text(int(unlabelled[0]))!r} has no prediction in {self._predictions}"
+            message = f"id {side.index.text(int(unlabelled[0]))!r} has no prediction in {path}"
             rows = tuple((unlabelled[:FIRST_ROWS] + 1).tolist())
             problems.append(self._missing(self._labels, self._layout.label_ids, message, rows, len(unlabelled)))
         counts.problems += problems
 
     def _missing(self, file: str, columns: tuple[str, ...], message: str, rows: tuple[int, ...], count: int) -> Problem:
         hint = "pass --missing drop to leave out what has no partner"
-        if not self._seen.any():
+        if not self._side.seen.any():
             hint = "no id is in both files: compare how they are written, and name other key columns with --id-col"
         return Problem("missing_id", message, file, ", ".join(columns), rows, count, hint)
 
-    def _note_repeats(self, batch: pa.RecordBatch, rows: Ints, at: Ints) -> None:
-        seen = set(np.flatnonzero(self._seen[np.maximum(at, 0)] & (at >= 0)).tolist())
-        first: set[int] = set()
-        for position, label in enumerate(at.tolist()):
-            if label < 0:
-                continue
-            if position in seen or label in first:
-                if not self._repeats:
-                    self._first_repeat = self._text(batch, position)
-                self._repeats += 1
-                if len(self._repeated) < FIRST_ROWS:
-                    self._repeated.append(int(rows[position]))
-            first.add(label)
+    def _repeats(self, workers: Workers) -> Problem:
+        """Read the ids of the predictions once more, to tell which of them occur again."""
+        seen = np.zeros(self._side.rows, dtype=np.bool_)
+        repeats, first, start = Tally(), "", 0
+        ids = dict.fromkeys(self._layout.ids, Kind.TEXT)
+        for batch in self._predictions.batches(ids, workers):
+            columns = [batch.column(name) for name in self._layout.ids]
+            at = self._side.index.find(columns)
+            bad = without_id(batch, columns)
+            there = np.flatnonzero(at >= 0 if bad is None else (at >= 0) & ~bad)
+            again = np.ones(len(there), dtype=np.bool_)
+            again[np.unique(at[there], return_index=True)[1]] = False
+            again |= seen[at[there]]
+            seen[at[there]] = True
+            if again.any():
+                first = first or self._text(batch, int(there[again.argmax()]))
+                repeats.add(start + there[again])
+            start += batch.num_rows
+        return _duplicate(self._layout.ids, self._predictions.path, repeats, first)
 
     def _text(self, batch: pa.RecordBatch, row: int) -> str:
-        return show_key(key_texts([batch.column(name).slice(row, 1) for name in self._layout.ids])[0])
-
-
-def key_texts(columns: list[pa.Array]) -> list[str]:
-    """Return the key of every row as one text; the parts of a composite key cannot run into each other."""
-    parts = [[cell or "" for cell in texts(column).to_pylist()] for column in columns]
-    if len(parts) == 1:
-        return parts[0]
-    return [_SEPARATOR.join(map(_escaped, row)) for row in zip(*parts, strict=True)]
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("\x1e", "\x1e0").replace(_SEPARATOR, "\x1e1")
-
-
-def show_key(key: str) -> str:
-    """Return a key as people write it."""
-    return key.replace(_SEPARATOR, "|")
+        return "|".join(cell_text(batch.column(name), row) for name in self._layout.ids)
 
 
 def malformed(path: str, rows: Tally, why: str) -> Problem:
@@ -248,17 +284,13 @@ def malformed(path: str, rows: Tally, why: str) -> Problem:
     return Problem("malformed_row", why, path, rows=rows.first, count=rows.count, hint=malformed_hint(why))
 
 
-def _duplicate(columns: tuple[str, ...], path: str, rows: Ints, text: str) -> Problem:
+def _duplicate(columns: tuple[str, ...], path: str, rows: Tally, text: str) -> Problem:
     return Problem(
         "duplicate_id",
         f"id {text!r} occurs more than once",
         file=path,
         column=", ".join(columns),
-        rows=tuple((rows[:FIRST_ROWS] + 1).tolist()),
-        count=len(rows),
+        rows=rows.first,
+        count=rows.count,
         hint="ids must be unique to join files in different orders; name more key columns with --id-col",
     )
-
-
-def _is_integer(column: Any) -> bool:
-    return bool(pa.types.is_integer(column.type) and column.type != pa.uint64() and column.null_count == 0)

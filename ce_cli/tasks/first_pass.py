@@ -39,10 +39,12 @@ def _in_order(request: Request, layout: Layout, workers: Workers) -> Iterator[Pa
 
 
 def _by_join(request: Request, layout: Layout, workers: Workers) -> Iterator[Pair]:
-    from ce_cli.readers.join import joined
+    from ce_cli.readers.join import join_memory, joined
 
     predictions, labels = request.files
     assert labels is not None  # one file is never out of order
-    rows = request.options.chunk_rows or CHUNK_ROWS
-    drop = request.options.missing == "drop"
-    return joined(predictions, labels, layout, workers, rows, AlignmentCounts(), drop=drop)
+    options = request.options
+    rows = options.chunk_rows or CHUNK_ROWS
+    drop = options.missing == "drop"
+    memory = join_memory(options)
+    return joined(predictions, labels, layout, workers, rows, AlignmentCounts(), drop=drop, memory=memory)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -39,6 +40,41 @@ def test_order_does_not_matter(tmp_path: Path) -> None:
     assert reports[0]["alignment"] == reports[1]["alignment"] == "id"
     assert (tmp_path / "same_s.csv").read_bytes() == (tmp_path / "shuffled_s.csv").read_bytes()
     assert [row["id"] for row in table((tmp_path / "shuffled_s.csv").read_text())] == [f"k{i}" for i in range(n)]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_join_that_needs_more_memory_than_it_may_take(tmp_path: Path, suffix: str) -> None:
+    n = 20_000
+    names = [f"k{number}" for number in range(n)]
+    predictions = pa.table({"id": names, "prob": [0.5] * n})
+    labels = pa.table({"id": names[::-1], "label": [number % 2 for number in range(n)]})
+    for name, data in (("p", predictions), ("y", labels)):
+        if suffix == "csv":
+            pa_csv.write_csv(data, tmp_path / f"{name}.csv")
+        else:
+            pq.write_table(data, tmp_path / f"{name}.parquet")
+    files = (f"p.{suffix}", "-l", f"y.{suffix}")
+    done = ce(*files, "--join-memory", "100K", "--json", "--per-sample", "s.csv", cwd=tmp_path, expect=2)
+    (error,) = done.json["errors"]
+    assert (error["code"], error["file"]) == ("bad_option", f"y.{suffix}")
+    assert "KiB of memory" in error["message"]
+    assert "--join-memory 100 KiB" in error["message"]
+    assert "sort both files" in error["hint"]
+    assert not (tmp_path / "s.csv").exists()
+    reports = [
+        ce(*files, "--json", *more, cwd=tmp_path, env=env, expect=0).json
+        for more, env in (((), None), (("--join-memory", "1.5MiB"), None), ((), {"CE_EVAL_JOIN_MEMORY": "2MB"}))
+    ]
+    assert reports[0] == reports[1] == reports[2]
+    assert value(reports[0]) == pytest.approx(math.log(2), rel=1e-15)
+
+
+def test_no_memory_is_needed_where_the_order_is_the_same(tmp_path: Path) -> None:
+    write(tmp_path, p="id,prob\na,.9\nb,.2\n", l="id,label\na,1\nb,0\n")
+    done = ce("p.csv", "-l", "l.csv", "--join-memory", "1B", "--json", cwd=tmp_path, expect=0)
+    assert value(done.json) == pytest.approx(PAIR, rel=1e-15)
+    done = ce("p.csv", "-l", "l.csv", "--join-memory", "lots", "--json", cwd=tmp_path, expect=2)
+    assert done.codes == ["bad_option"]
 
 
 def test_ids_on_one_side_only(tmp_path: Path) -> None:
