@@ -29,7 +29,7 @@ def summarize(
     """Build the report of a run."""
     report = _figures(context, outcome, predictions, labels)
     for name, aspect in wanted(options).items():
-        section, metrics, issues = aspect.judge(context, options, outcome, report)
+        section, metrics, issues = aspect.judge(context, options, outcome.state, report)
         report = report.judged(name, section, metrics, issues)
     return report
 

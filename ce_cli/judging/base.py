@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
     from ce_cli.block import Block, Pair
     from ce_cli.columns import Layout
-    from ce_cli.engine import Outcome
+    from ce_cli.state.evaluation import EvalState
     from ce_cli.plan import Options
     from ce_cli.report import Issue, Metric, Report
     from ce_cli.tasks.base import Context
@@ -65,12 +65,12 @@ class Judgement(NamedTuple):
 class Aspect(NamedTuple):
     """One question about the number.
 
-    state: returns an empty state. judge: returns what the merged state (`outcome.state.aspects[name]`) says, given the
+    state: returns an empty state. judge: returns what the merged state (`state.aspects[name]`) says, given the
     report as it is without it.
     """
 
     state: Callable[[Context, Options], AspectState]
-    judge: Callable[[Context, Options, Outcome, Report], Judgement]
+    judge: Callable[[Context, Options, EvalState, Report], Judgement]
 
 
 class Asked(NamedTuple):
