@@ -36,7 +36,7 @@ _KEPT_CELLS = 1 << 20  # scores of rows that are kept until they are written
 class Piece(NamedTuple):
     """Some rows of a pair by their positions in it: what was scored, and whether they count (or weigh nothing)."""
 
-    at: Ints
+    at: Ints | slice
     block: Block
     scored: Any
     counts: bool
@@ -57,8 +57,15 @@ class RowSink(Protocol):
     def wants_faults(self) -> bool:
         """Whether it is the invalid rows that are to be told, not the scored ones."""
 
-    def write(self, rows: ScoredRows) -> None:
-        """Take the next rows."""
+    @property
+    def encodes(self) -> bool:
+        """Whether writing takes so long that it is better done beside the work on further rows."""
+
+    def prepare(self, rows: ScoredRows) -> Any:
+        """Return what is to be written of some rows, in any order and on any thread."""
+
+    def write(self, prepared: Any) -> None:
+        """Take the next rows, as `prepare` gave them."""
 
     def restart(self) -> None:
         """Forget all rows: the files turned out to need a join."""
@@ -177,17 +184,14 @@ def _fold(
     watcher: Watcher | None,
 ) -> Outcome:
     counts = AlignmentCounts()
-    worker = _Worker(
-        job.context,
-        keep_rows=any(not sink.wants_faults for sink in sinks),
-        keep_faults=any(sink.wants_faults for sink in sinks),
-    )
-    for scored in workers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
-        if scored is not None:
-            for sink in sinks:
-                sink.write(scored)
-        if watcher is not None:
-            watcher.update(counts.predictions, job.bytes_read())
+    worker = _Worker(job.context, sinks)
+    with contextlib.ExitStack() as beside:
+        writes = [beside.enter_context(workers.behind(sink.write)) if sink.encodes else sink.write for sink in sinks]
+        for prepared in workers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
+            for write, rows in zip(writes, prepared, strict=True):
+                write(rows)
+            if watcher is not None:
+                watcher.update(counts.predictions, job.bytes_read())
     state, faults = worker.accumulators.merged()
     for sink in sinks:
         sink.complete(state)
@@ -222,22 +226,25 @@ def _nothing_scored(context: Context, state: EvalState, problems: list[Problem])
 
 
 class _Worker:
-    """Checks, scores and folds one pair; called on any thread."""
+    """Checks, scores and folds one pair, and returns what each sink is to write of it; called on any thread."""
 
-    def __init__(self, context: Context, *, keep_rows: bool, keep_faults: bool) -> None:
+    def __init__(self, context: Context, sinks: Sequence[RowSink]) -> None:
         self._context = context
         self._task: Task = make_task(context)
-        self._keep_rows, self._keep_faults = keep_rows, keep_faults
+        self._sinks = sinks
+        self._keep_rows = any(not sink.wants_faults for sink in sinks)
+        self._keep_faults = any(sink.wants_faults for sink in sinks)
         self.accumulators = _Accumulators(context, self._task)
 
-    def __call__(self, pair: Pair) -> ScoredRows | None:
+    def __call__(self, pair: Pair) -> list[Any]:
         accumulated = self.accumulators.take()
         try:
-            return self._fold(pair, *accumulated)
+            rows = self._fold(pair, *accumulated)
         finally:
             self.accumulators.give_back(accumulated)
+        return [sink.prepare(rows) for sink in self._sinks]
 
-    def _fold(self, pair: Pair, state: EvalState, faults: Faults) -> ScoredRows | None:
+    def _fold(self, pair: Pair, state: EvalState, faults: Faults) -> ScoredRows:
         pieces: list[Piece] = []
         kept: list[FaultRow] = []
         offset = 0
@@ -259,10 +266,11 @@ class _Worker:
                     rows = part.rows if block.at is None else part.rows[block.at]
                     state.update(scored, block.weight, rows, self._describer(part, block.at, scored))
                 if self._keep_rows:
-                    at = np.arange(len(part.rows)) if block.at is None else block.at
-                    pieces.append(Piece(at + offset, block, scored, counts=counts))
+                    whole = slice(offset, offset + len(part.rows))
+                    at = whole if block.at is None else block.at + offset
+                    pieces.append(Piece(at, block, scored, counts=counts))
             offset += len(part.rows)
-        return ScoredRows(pair, pieces, kept) if self._keep_rows or self._keep_faults else None
+        return ScoredRows(pair, pieces, kept)
 
     def _by_weight(self, block: Block) -> Iterator[tuple[Block, bool]]:
         """Cut a block into the rows that count and those that weigh nothing, by themselves or by their class."""

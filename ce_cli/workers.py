@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
+
+_WAITING = 4  # items that a slow consumer may lag behind
 
 
 def default_jobs() -> int:
@@ -60,6 +63,32 @@ class Workers:
             while (item := coming.result()) is not end:
                 coming = reader.submit(next, items, end)
                 yield item  # type: ignore[misc]
+
+    @contextlib.contextmanager
+    def behind(self, function: Callable[[T], object]) -> Iterator[Callable[[T], object]]:
+        """Give what passes items to a function, one after another on a thread of its own, with a few of them waiting.
+
+        At the end every item has been passed on. An exception of the function comes with one of the items that follow, or
+        at the end; where there is another one, the items that still wait are dropped.
+        """
+        if self._pool is None:
+            yield function
+            return
+        pending: deque[Future[object]] = deque()
+
+        def put(item: T) -> None:
+            pending.append(thread.submit(function, item))
+            while len(pending) > _WAITING:
+                pending.popleft().result()
+
+        with _threads(1, "ce-eval-write") as thread:
+            try:
+                yield put
+                while pending:
+                    pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
 
 
 def _threads(count: int, name: str) -> ThreadPoolExecutor:

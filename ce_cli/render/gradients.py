@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ce_cli.render.rows import RowFile, arrow_array, identity, open_table
+from ce_cli.render.rows import RowFile, arrow_array, identity
+from ce_cli.render.tables import open_table
 from ce_cli.setup import make_task
 from ce_cli.state.fractions import to_float
 

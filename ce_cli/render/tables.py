@@ -1,0 +1,127 @@
+"""Tables that are written batch by batch, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_GROUP_ROWS = 1 << 18
+_GROUP_BYTES = 32 << 20
+# Distinct values of a column that has more of them than fit in here are written as they are. The text of a class takes
+# a few bytes; losses and probabilities that hardly ever repeat are found out after 2 % of a row group, where the default
+# of 1 MB would have all of them looked up, for more than half of the time and a larger file.
+_DICTIONARY_BYTES = 1 << 15
+
+
+class TableWriter(Protocol):
+    """Takes batches of one schema."""
+
+    def write(self, rows: Any) -> None:
+        """Write the next rows."""
+
+    def close(self) -> None:
+        """Write what is still held back; the file stays open."""
+
+
+def open_table(raw: Any, schema: pa.Schema, *, parquet: bool, keys: Collection[str] = ()) -> TableWriter:
+    """Return a writer of batches to an open file, as Parquet or CSV. keys: columns that tell the rows apart."""
+    return ParquetTable(raw, schema, keys) if parquet else CsvTable(raw, schema)
+
+
+def named(codes: pa.Array, names: pa.Array) -> pa.Array:
+    """Return a column of names by their numbers, as a dictionary where Parquet would make one of it."""
+    return pa.DictionaryArray.from_arrays(codes, names) if names.nbytes <= _DICTIONARY_BYTES // 2 else names.take(codes)
+
+
+class ParquetTable:
+    """Row groups of the same size, whatever the size of the batches.
+
+    A column may come as a dictionary of text; it is read back as text.
+    """
+
+    def __init__(self, raw: Any, schema: pa.Schema, keys: Collection[str] = ()) -> None:
+        # What pyarrow.parquet is a thin face of. The face itself imports the file systems of clouds and TLS: 30 ms.
+        from pyarrow._parquet import ParquetWriter
+
+        plain = _without_dictionaries(schema)
+        counting = [name for name in keys if pa.types.is_integer(plain.field(name).type)]
+        self._writer = ParquetWriter(
+            raw,
+            schema,
+            version="2.6",
+            compression="snappy",
+            use_dictionary=[name for name in schema.names if name not in counting],
+            column_encoding=dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
+            dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            store_schema=False,
+            writer_engine_version="V2",
+        )
+        # Where pyarrow looks for types that Parquet does not have.
+        self._writer.add_key_value_metadata({b"ARROW:schema": base64.b64encode(plain.serialize())})
+        self._group_rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES // sum(map(_width, schema.types))))
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Write the next rows."""
+        self._waiting.append(rows)
+        self._rows += rows.num_rows
+        while self._rows >= self._group_rows:
+            table = pa.Table.from_batches(self._waiting)
+            self._writer.write_table(table.slice(0, self._group_rows), row_group_size=self._group_rows)
+            self._rows -= self._group_rows
+            self._waiting = table.slice(self._group_rows).to_batches()
+
+    def close(self) -> None:
+        """Write what is still held back; the file stays open."""
+        if self._rows:
+            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._group_rows)
+        self._waiting, self._rows = [], 0
+        self._writer.close()
+
+
+class CsvTable:
+    """A header, then lines, either from a batch or as `csv_text` gives them."""
+
+    def __init__(self, raw: Any, schema: pa.Schema) -> None:
+        self._raw = raw
+        self._raw.write(_csv(pa.Table.from_batches([], schema), header=True))
+
+    def write(self, rows: pa.RecordBatch | pa.Buffer) -> None:
+        """Write the next rows."""
+        self._raw.write(rows if isinstance(rows, pa.Buffer) else csv_text(rows))
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+def csv_text(rows: pa.RecordBatch) -> pa.Buffer:
+    """Return the lines of a batch, numbers in their shortest form."""
+    return _csv(rows, header=False)
+
+
+def _csv(rows: pa.RecordBatch | pa.Table, *, header: bool) -> pa.Buffer:
+    import pyarrow.csv as pa_csv
+
+    text = pa.BufferOutputStream()
+    pa_csv.write_csv(rows, text, pa_csv.WriteOptions(include_header=header, quoting_style="needed"))
+    return text.getvalue()
+
+
+def _without_dictionaries(schema: pa.Schema) -> pa.Schema:
+    return pa.schema(
+        [field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in schema]
+    )
+
+
+def _width(type_: pa.DataType) -> int:
+    """Return about how many bytes a cell takes."""
+    try:
+        return max(1, int(type_.bit_width) // 8)
+    except ValueError:  # text
+        return 16
