@@ -12,7 +12,7 @@ import numpy as np
 from ce_cli.checks import Faults
 from ce_cli.errors import CeError, Problem
 from ce_cli.labels import not_one_class
-from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file, stored_ids
+from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, Ids, OutOfOrderError, side_by_side, single_file, stored_ids
 from ce_cli.readers.arrays import cell_text
 from ce_cli.setup import make_task
 from ce_cli.state.evaluation import EvalState
@@ -148,9 +148,12 @@ class Job(NamedTuple):
 def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None) -> Outcome:
     """Evaluate every row. Raises CeError with every kind of fault, unless invalid rows are to be dropped."""
     with Workers(job.options.jobs or default_jobs()) as workers:
-        ids = None if sinks else stored_ids(job.predictions, job.labels, job.context.layout)
+        ids = stored_ids(job.predictions, job.labels, job.context.layout)
         if ids is not None:
-            outcome = _fold(partial(_in_order, ids=False), job, workers, sinks, watcher)
+            read = Ids.OF_PREDICTIONS if sinks else Ids.NONE
+            outcome = _fold(partial(_in_order, ids=read), job, workers, sinks, watcher)
+            if sinks:
+                return outcome
             cells = ids.cells([row for _, row, _ in outcome.state.worst.rows], workers)
             return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
         with contextlib.suppress(OutOfOrderError):
@@ -160,7 +163,7 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None)
         return _fold(_by_join, job, workers, sinks, watcher)
 
 
-def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: bool = True) -> Iterator[Pair]:
+def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: Ids = Ids.BOTH) -> Iterator[Pair]:
     layout = job.context.layout
     if job.labels is None:
         return single_file(job.predictions, layout, workers, rows, counts, ids=ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,18 @@ class AlignmentCounts:
     problems: list[Problem] = field(default_factory=list)
 
 
-def wanted_columns(layout: Layout, *, ids: bool = True) -> tuple[dict[str, Kind], dict[str, Kind]]:
+class Ids(Enum):
+    """Which ids are read: none where they are known to agree, those of the predictions where they are to be written besides."""
+
+    NONE = auto()
+    OF_PREDICTIONS = auto()
+    BOTH = auto()
+
+
+def wanted_columns(layout: Layout, *, ids: Ids = Ids.BOTH) -> tuple[dict[str, Kind], dict[str, Kind]]:
     """Return the columns to read from the predictions and from the labels, and how."""
-    mine = dict.fromkeys(layout.ids if ids else (), Kind.TEXT)
-    other = dict.fromkeys(layout.label_ids if ids else (), Kind.TEXT)
+    mine = dict.fromkeys(() if ids is Ids.NONE else layout.ids, Kind.TEXT)
+    other = dict.fromkeys(layout.label_ids if ids is Ids.BOTH else (), Kind.TEXT)
     mine.update(dict.fromkeys(layout.scores.columns, Kind.NUMBER))
     (mine if layout.label_side == "predictions" else other).update(dict.fromkeys(layout.labels, layout.label_kind))
     for role in layout.roles.values():
@@ -73,9 +82,9 @@ def stored_ids(predictions: DataSet, labels: DataSet | None, layout: Layout) -> 
 
 
 def single_file(
-    data: DataSet, layout: Layout, workers: Workers, chunk_rows: int, counts: AlignmentCounts, *, ids: bool = True
+    data: DataSet, layout: Layout, workers: Workers, chunk_rows: int, counts: AlignmentCounts, *, ids: Ids = Ids.BOTH
 ) -> Iterator[Pair]:
-    """Yield the rows of one file that holds both scores and labels, with their `ids` if those are wanted."""
+    """Yield the rows of one file that holds both scores and labels, with the `ids` that are wanted."""
     columns, _ = wanted_columns(layout, ids=ids)
     start = 0
     for batch in data.batches(columns, workers):
@@ -95,11 +104,11 @@ def side_by_side(
     chunk_rows: int,
     counts: AlignmentCounts,
     *,
-    ids: bool = True,
+    ids: Ids = Ids.BOTH,
 ) -> Iterator[Pair]:
-    """Yield the rows of two files that stand in the same order; `ids` is False where those are known to agree.
+    """Yield the rows of two files that stand in the same order, with the `ids` that are wanted.
 
-    With ids, raises OutOfOrderError at the first row where they differ or one file ends. Without, or by position, unequal
+    With those of both, raises OutOfOrderError at the first row where they differ or one file ends. Otherwise, or by position, unequal
     lengths are a problem, and ids that differ are counted.
     """
     mine, other = wanted_columns(layout, ids=ids)
@@ -113,7 +122,7 @@ def side_by_side(
             break
         one, two = left.take(rows), right.take(rows)
         numbers = np.arange(left.done - rows, left.done)
-        if ids:
+        if ids is Ids.BOTH:
             _compare(one, two, layout, numbers, counts)
         counts.predictions, counts.labels = left.done, right.done
         yield Pair(numbers, numbers, one, two)
