@@ -58,6 +58,8 @@ class ParquetTable:
             use_dictionary=[name for name in schema.names if name not in counting],
             column_encoding=dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            # Every row group has about all names of a dictionary: that the first and the last are known helps nobody.
+            write_statistics=[field.name for field in schema if not pa.types.is_dictionary(field.type)],
             store_schema=False,
             writer_engine_version="V2",
         )
