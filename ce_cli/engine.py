@@ -12,7 +12,15 @@ import numpy as np
 from ce_cli.checks import Faults
 from ce_cli.errors import CeError, Problem
 from ce_cli.labels import not_one_class
-from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, Ids, OutOfOrderError, side_by_side, single_file, stored_ids
+from ce_cli.readers.align import (
+    CHUNK_ROWS,
+    AlignmentCounts,
+    Ids,
+    OutOfOrderError,
+    side_by_side,
+    single_file,
+    stored_ids,
+)
 from ce_cli.readers.arrays import cell_text
 from ce_cli.setup import make_task
 from ce_cli.state.evaluation import EvalState
@@ -136,7 +144,13 @@ class Job(NamedTuple):
 
     def chunk_rows(self, sinks: Sequence[RowSink]) -> int:
         """Return how many rows make a piece of work: fewer where every row is kept, or holds a list of values."""
-        kept = max(1, min(CHUNK_ROWS // 2, _KEPT_CELLS // max(1, self.context.plan.k)))
+        kept = max(
+            1,
+            min(
+                CHUNK_ROWS // 2,
+                _KEPT_CELLS // max(1, self.context.plan.k),
+            ),
+        )
         rows = kept if sinks else CHUNK_ROWS
         return self.options.chunk_rows or (max(1, rows // 32) if "list" in self.context.layout.roles else rows)
 

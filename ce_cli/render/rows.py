@@ -124,8 +124,7 @@ class PerSampleFile(RowFile):
             schema, content = one if isinstance(one, _Prepared) else self._prepared(one)
             try:
                 if self._writer is None:
-                    keys = schema.names[: max(1, len(self._context.layout.ids))]
-                    self._writer = open_table(self._file.raw, schema, parquet=self._parquet, keys=keys)
+                    self._writer = open_table(self._file.raw, schema, parquet=self._parquet)
                 self._writer.write(content)
             except BrokenPipeError:
                 self._left = True

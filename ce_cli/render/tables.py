@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 _GROUP_ROWS = 1 << 18
 _GROUP_BYTES = 32 << 20
@@ -28,9 +25,9 @@ class TableWriter(Protocol):
         """Write what is still held back; the file stays open."""
 
 
-def open_table(raw: Any, schema: pa.Schema, *, parquet: bool, keys: Collection[str] = ()) -> TableWriter:
-    """Return a writer of batches to an open file, as Parquet or CSV. keys: columns that tell the rows apart."""
-    return ParquetTable(raw, schema, keys) if parquet else CsvTable(raw, schema)
+def open_table(raw: Any, schema: pa.Schema, *, parquet: bool) -> TableWriter:
+    """Return a writer of batches to an open file, as Parquet or CSV."""
+    return ParquetTable(raw, schema) if parquet else CsvTable(raw, schema)
 
 
 def named(codes: pa.Array, names: pa.Array) -> pa.Array:
@@ -44,19 +41,19 @@ class ParquetTable:
     A column may come as a dictionary of text; it is read back as text.
     """
 
-    def __init__(self, raw: Any, schema: pa.Schema, keys: Collection[str] = ()) -> None:
+    def __init__(self, raw: Any, schema: pa.Schema) -> None:
         # What pyarrow.parquet is a thin face of. The face itself imports the file systems of clouds and TLS: 30 ms.
         from pyarrow._parquet import ParquetWriter
 
         plain = _without_dictionaries(schema)
-        counting = [name for name in keys if pa.types.is_integer(plain.field(name).type)]
+        whole = [field.name for field in schema if pa.types.is_integer(field.type)]
         self._writer = ParquetWriter(
             raw,
             schema,
             version="2.6",
             compression="snappy",
-            use_dictionary=[name for name in schema.names if name not in counting],
-            column_encoding=dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
+            use_dictionary=[name for name in schema.names if name not in whole],
+            column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
             # Every row group has about all names of a dictionary: that the first and the last are known helps nobody.
             write_statistics=[field.name for field in schema if not pa.types.is_dictionary(field.type)],
