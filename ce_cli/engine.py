@@ -144,13 +144,7 @@ class Job(NamedTuple):
 
     def chunk_rows(self, sinks: Sequence[RowSink]) -> int:
         """Return how many rows make a piece of work: fewer where every row is kept, or holds a list of values."""
-        kept = max(
-            1,
-            min(
-                CHUNK_ROWS // 2,
-                _KEPT_CELLS // max(1, self.context.plan.k),
-            ),
-        )
+        kept = max(1, min(CHUNK_ROWS // 2, _KEPT_CELLS // max(1, self.context.plan.k)))
         rows = kept if sinks else CHUNK_ROWS
         return self.options.chunk_rows or (max(1, rows // 32) if "list" in self.context.layout.roles else rows)
 
