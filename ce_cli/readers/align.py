@@ -108,8 +108,8 @@ def side_by_side(
 ) -> Iterator[Pair]:
     """Yield the rows of two files that stand in the same order, with the `ids` that are wanted.
 
-    With those of both, raises OutOfOrderError at the first row where they differ or one file ends. Otherwise, or by position, unequal
-    lengths are a problem, and ids that differ are counted.
+    With those of both, raises OutOfOrderError at the first row where they differ or one file ends. Otherwise, or by
+    position, unequal lengths are a problem, and ids that differ are counted.
     """
     mine, other = wanted_columns(layout, ids=ids)
     left, right = _Cursor(predictions.batches(mine, workers)), _Cursor(labels.batches(other, workers))

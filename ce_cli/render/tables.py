@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+_FORMATTED_ROWS = 1 << 13  # whose text, column by column, stays in the cache
 _GROUP_ROWS = 1 << 18
 _GROUP_BYTES = 32 << 20
+_FEW = 64  # batches that are made one
 # Distinct values of a column that has more of them than fit in here are written as they are. The text of a class takes
 # a few bytes; losses and probabilities that hardly ever repeat are found out after 2 % of a row group, where the default
 # of 1 MB would have all of them looked up, for more than half of the time and a larger file.
@@ -64,24 +66,41 @@ class ParquetTable:
         self._writer.add_key_value_metadata({b"ARROW:schema": base64.b64encode(plain.serialize())})
         self._group_rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES // sum(map(_width, schema.types))))
         self._waiting: list[pa.RecordBatch] = []
-        self._rows = 0
+        self._few: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Write the next rows."""
-        self._waiting.append(rows)
-        self._rows += rows.num_rows
-        while self._rows >= self._group_rows:
-            table = pa.Table.from_batches(self._waiting)
-            self._writer.write_table(table.slice(0, self._group_rows), row_group_size=self._group_rows)
-            self._rows -= self._group_rows
-            self._waiting = table.slice(self._group_rows).to_batches()
+        self._hold(rows)
+        if len(self._few) == _FEW:  # a batch of one row takes kilobytes
+            self._waiting += pa.Table.from_batches(self._few).combine_chunks().to_batches()
+            self._few = []
+        while self._rows >= self._group_rows or self._bytes >= 2 * _GROUP_BYTES:
+            table = self._table()
+            self._write(table.slice(0, self._group_rows))
+            for rest in table.slice(self._group_rows).to_batches():
+                self._hold(rest)
 
     def close(self) -> None:
         """Write what is still held back; the file stays open."""
         if self._rows:
-            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._group_rows)
-        self._waiting, self._rows = [], 0
+            self._write(self._table())
         self._writer.close()
+
+    def _hold(self, rows: pa.RecordBatch) -> None:
+        self._few.append(rows)
+        self._rows += rows.num_rows
+        self._bytes += rows.nbytes
+
+    def _table(self) -> pa.Table:
+        """Return what is held back, and hold nothing any more."""
+        table = pa.Table.from_batches([*self._waiting, *self._few])
+        self._waiting, self._few = [], []
+        self._rows = self._bytes = 0
+        return table
+
+    def _write(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=self._group_rows)
 
 
 class CsvTable:
@@ -107,8 +126,10 @@ def csv_text(rows: pa.RecordBatch) -> pa.Buffer:
 def _csv(rows: pa.RecordBatch | pa.Table, *, header: bool) -> pa.Buffer:
     import pyarrow.csv as pa_csv
 
-    text = pa.BufferOutputStream()
-    pa_csv.write_csv(rows, text, pa_csv.WriteOptions(include_header=header, quoting_style="needed"))
+    # The pool of the system keeps freed memory for the next lines; Arrow's own returns it, to be cleared again.
+    text = pa.BufferOutputStream(pa.system_memory_pool())
+    options = pa_csv.WriteOptions(include_header=header, quoting_style="needed", batch_size=_FORMATTED_ROWS)
+    pa_csv.write_csv(rows, text, options)
     return text.getvalue()
 
 
