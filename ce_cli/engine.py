@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -14,7 +15,15 @@ from ce_cli.errors import CeError, Problem
 from ce_cli.judging.aspects import wanted
 from ce_cli.judging.base import JudgedRows
 from ce_cli.labels import not_one_class
-from ce_cli.readers.align import CHUNK_ROWS, AlignmentCounts, OutOfOrderError, side_by_side, single_file, stored_ids
+from ce_cli.readers.align import (
+    CHUNK_ROWS,
+    AlignmentCounts,
+    Ids,
+    OutOfOrderError,
+    side_by_side,
+    single_file,
+    stored_ids,
+)
 from ce_cli.readers.arrays import cell_text
 from ce_cli.readers.base import Divisible
 from ce_cli.setup import make_task
@@ -42,7 +51,7 @@ _SHARES_EACH = 16  # at most, so that a process that is slowed down does not hol
 class Piece(NamedTuple):
     """Some rows of a pair by their positions in it: what was scored, and whether they count (or weigh nothing)."""
 
-    at: Ints
+    at: Ints | slice
     block: Block
     scored: Any
     counts: bool
@@ -63,8 +72,15 @@ class RowSink(Protocol):
     def wants_faults(self) -> bool:
         """Whether it is the invalid rows that are to be told, not the scored ones."""
 
-    def write(self, rows: ScoredRows) -> None:
-        """Take the next rows."""
+    @property
+    def encodes(self) -> bool:
+        """Whether writing takes so long that it is better done beside the work on further rows."""
+
+    def prepare(self, rows: ScoredRows) -> Any:
+        """Return what is to be written of some rows, in any order and on any thread."""
+
+    def write(self, prepared: Any) -> None:
+        """Take the next rows, as `prepare` gave them."""
 
     def restart(self) -> None:
         """Forget all rows: the files turned out to need a join."""
@@ -195,8 +211,8 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
     forks: whether the process may be forked for a part of the work.
     """
     with Workers(job.options.jobs or default_jobs(), forks=forks) as workers:
-        ids = None if sinks else stored_ids(job.predictions, job.labels, job.context.layout)
-        aligned = partial(_in_order, ids=ids is None)
+        ids = stored_ids(job.predictions, job.labels, job.context.layout)
+        aligned = partial(_in_order, ids=Ids.BOTH if ids is None else Ids.OF_PREDICTIONS if sinks else Ids.NONE)
         shares = job.shares(workers.jobs) if workers.can_fork() and not sinks else []
         try:
             gathered = (
@@ -207,13 +223,13 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
                 sink.restart()
             gathered = _fold(_by_join, job, workers, sinks, watcher)
         outcome = _concluded(job.context, gathered, drop=job.options.on_invalid == "drop")
-        if ids is None:
+        if ids is None or sinks:
             return outcome
         cells = ids.cells([row for _, row, _ in outcome.state.worst.rows], workers)
         return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
 
 
-def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: bool) -> Iterator[Pair]:
+def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: Ids) -> Iterator[Pair]:
     layout, start = job.context.layout, job.start
     if job.labels is None:
         return single_file(job.predictions, layout, workers, rows, counts, ids=ids, start=start)
@@ -239,18 +255,14 @@ def _fold(
 ) -> Gathered:
     """Take all rows in one process."""
     counts = AlignmentCounts()
-    worker = _Worker(
-        job.context,
-        job.options,
-        keep_rows=any(not sink.wants_faults for sink in sinks),
-        keep_faults=any(sink.wants_faults for sink in sinks),
-    )
-    for scored in workers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
-        if scored is not None:
-            for sink in sinks:
-                sink.write(scored)
-        if watcher is not None:
-            watcher.update(counts.predictions, job.bytes_read())
+    worker = _Worker(job.context, job.options, sinks)
+    with contextlib.ExitStack() as beside:
+        writes = [beside.enter_context(workers.behind(sink.write)) if sink.encodes else sink.write for sink in sinks]
+        for prepared in workers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
+            for write, rows in zip(writes, prepared, strict=True):
+                write(rows)
+            if watcher is not None:
+                watcher.update(counts.predictions, job.bytes_read())
     state, faults = worker.accumulators.merged()
     for sink in sinks:
         sink.complete(state)
@@ -271,7 +283,7 @@ def _spread(
 
     def take(share: Share[Job]) -> Gathered:
         counts = AlignmentCounts()
-        worker = _Worker(whole.context, whole.options, keep_rows=False, keep_faults=False)
+        worker = _Worker(whole.context, whole.options, ())
         with Workers(1) as alone:
             for job in share:
                 for pair in aligned(job, alone, counts, job.chunk_rows(())):
@@ -318,22 +330,25 @@ def _nothing_scored(context: Context, state: EvalState, problems: list[Problem])
 
 
 class _Worker:
-    """Checks, scores and folds one pair; called on any thread."""
+    """Checks, scores and folds one pair, and returns what each sink is to write of it; called on any thread."""
 
-    def __init__(self, context: Context, options: Options, *, keep_rows: bool, keep_faults: bool) -> None:
+    def __init__(self, context: Context, options: Options, sinks: Sequence[RowSink]) -> None:
         self._context = context
         self._task: Task = make_task(context)
-        self._keep_rows, self._keep_faults = keep_rows, keep_faults
+        self._sinks = sinks
+        self._keep_rows = any(not sink.wants_faults for sink in sinks)
+        self._keep_faults = any(sink.wants_faults for sink in sinks)
         self.accumulators = _Accumulators(context, self._task, options)
 
-    def __call__(self, pair: Pair) -> ScoredRows | None:
+    def __call__(self, pair: Pair) -> list[Any]:
         accumulated = self.accumulators.take()
         try:
-            return self._fold(pair, *accumulated)
+            rows = self._fold(pair, *accumulated)
         finally:
             self.accumulators.give_back(accumulated)
+        return [sink.prepare(rows) for sink in self._sinks]
 
-    def _fold(self, pair: Pair, state: EvalState, faults: Faults) -> ScoredRows | None:
+    def _fold(self, pair: Pair, state: EvalState, faults: Faults) -> ScoredRows:
         pieces: list[Piece] = []
         kept: list[FaultRow] = []
         offset = 0
@@ -359,10 +374,11 @@ class _Worker:
                         for aspect in state.aspects.values():
                             aspect.add(judged)
                 if self._keep_rows:
-                    at = np.arange(len(part.rows)) if block.at is None else block.at
-                    pieces.append(Piece(at + offset, block, scored, counts=counts))
+                    whole = slice(offset, offset + len(part.rows))
+                    at = whole if block.at is None else block.at + offset
+                    pieces.append(Piece(at, block, scored, counts=counts))
             offset += len(part.rows)
-        return ScoredRows(pair, pieces, kept) if self._keep_rows or self._keep_faults else None
+        return ScoredRows(pair, pieces, kept)
 
     def _by_weight(self, block: Block) -> Iterator[tuple[Block, bool]]:
         """Cut a block into the rows that count and those that weigh nothing, by themselves or by their class."""

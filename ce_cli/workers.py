@@ -6,6 +6,7 @@ wait for the interpreter's lock between any two calls.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import deque
@@ -23,6 +24,8 @@ _KNOWS_FORKS = "jemalloc_bg_thd"
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_WAITING = 4  # items that a slow consumer may lag behind
 
 
 def default_jobs() -> int:
@@ -96,6 +99,32 @@ class Workers:
             while (item := coming.result()) is not end:
                 coming = reader.submit(next, items, end)
                 yield item  # type: ignore[misc]
+
+    @contextlib.contextmanager
+    def behind(self, function: Callable[[T], object]) -> Iterator[Callable[[T], object]]:
+        """Give what passes items to a function, one after another on a thread of its own, with a few of them waiting.
+
+        At the end every item has been passed on. An exception of the function comes with one of the items that follow, or
+        at the end; where there is another one, the items that still wait are dropped.
+        """
+        if self.jobs <= 1:
+            yield function
+            return
+        pending: deque[Future[object]] = deque()
+
+        def put(item: T) -> None:
+            pending.append(thread.submit(function, item))
+            while len(pending) > _WAITING:
+                pending.popleft().result()
+
+        with _threads(1, "ce-eval-write") as thread:
+            try:
+                yield put
+                while pending:
+                    pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
 
 
 def _threads(count: int, name: str) -> ThreadPoolExecutor:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
     from ce_cli.block import Block, Pair
     from ce_cli.columns import Layout
-    from ce_cli.state.evaluation import EvalState
     from ce_cli.plan import Options
     from ce_cli.report import Issue, Metric, Report
+    from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
@@ -53,10 +54,18 @@ class AlignmentCounts:
         self.problems += other.problems
 
 
-def wanted_columns(layout: Layout, *, ids: bool = True) -> tuple[dict[str, Kind], dict[str, Kind]]:
+class Ids(Enum):
+    """Which ids are read: none where they are known to agree, those of the predictions where they are to be written besides."""
+
+    NONE = auto()
+    OF_PREDICTIONS = auto()
+    BOTH = auto()
+
+
+def wanted_columns(layout: Layout, *, ids: Ids = Ids.BOTH) -> tuple[dict[str, Kind], dict[str, Kind]]:
     """Return the columns to read from the predictions and from the labels, and how."""
-    mine = dict.fromkeys(layout.ids if ids else (), Kind.TEXT)
-    other = dict.fromkeys(layout.label_ids if ids else (), Kind.TEXT)
+    mine = dict.fromkeys(() if ids is Ids.NONE else layout.ids, Kind.TEXT)
+    other = dict.fromkeys(layout.label_ids if ids is Ids.BOTH else (), Kind.TEXT)
     mine.update(dict.fromkeys(layout.scores.columns, Kind.NUMBER))
     (mine if layout.label_side == "predictions" else other).update(dict.fromkeys(layout.labels, layout.label_kind))
     for role in layout.roles.values():
@@ -88,10 +97,10 @@ def single_file(
     chunk_rows: int,
     counts: AlignmentCounts,
     *,
-    ids: bool = True,
+    ids: Ids = Ids.BOTH,
     start: int = 0,
 ) -> Iterator[Pair]:
-    """Yield the rows of one file that holds both scores and labels, with their `ids` if those are wanted.
+    """Yield the rows of one file that holds both scores and labels, with the `ids` that are wanted.
 
     start: the number of the first row.
     """
@@ -114,15 +123,15 @@ def side_by_side(
     chunk_rows: int,
     counts: AlignmentCounts,
     *,
-    ids: bool = True,
+    ids: Ids = Ids.BOTH,
     start: int = 0,
 ) -> Iterator[Pair]:
-    """Yield the rows of two files that stand in the same order; `ids` is False where those are known to agree.
+    """Yield the rows of two files that stand in the same order, with the `ids` that are wanted.
 
     start: the number of the first row.
 
-    With ids, raises OutOfOrderError at the first row where they differ or one file ends. Without, or by position, unequal
-    lengths are a problem, and ids that differ are counted.
+    With those of both, raises OutOfOrderError at the first row where they differ or one file ends. Otherwise, or by
+    position, unequal lengths are a problem, and ids that differ are counted.
     """
     mine, other = wanted_columns(layout, ids=ids)
     left, right = _Cursor(predictions.batches(mine, workers)), _Cursor(labels.batches(other, workers))
@@ -136,7 +145,7 @@ def side_by_side(
         one, two = left.take(rows), right.take(rows)
         numbers = np.arange(start, start + rows)
         start += rows
-        if ids:
+        if ids is Ids.BOTH:
             _compare(one, two, layout, numbers, counts)
         counts.predictions += rows
         counts.labels += rows

@@ -13,7 +13,7 @@ from ce_cli.columns import Kind
 from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail
 from ce_cli.plan import bytes_of
 from ce_cli.process import machine_memory
-from ce_cli.readers.align import AlignmentCounts, wanted_columns
+from ce_cli.readers.align import AlignmentCounts, Ids, wanted_columns
 from ce_cli.readers.arrays import cell_text, nulls
 from ce_cli.readers.base import MALFORMED, malformed_hint
 from ce_cli.readers.held import HeldColumns
@@ -90,7 +90,7 @@ class _LabelSide:
 
     def __init__(self, labels: DataSet, layout: Layout, workers: Workers, memory: JoinMemory | None) -> None:
         self._layout = layout
-        _, self._columns = wanted_columns(layout, ids=False)
+        _, self._columns = wanted_columns(layout, ids=Ids.NONE)
         self._held = HeldColumns(self._columns)
         self._keys = [KeyBuilder() for _ in layout.label_ids]
         self.rows = 0

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ce_cli.render.rows import RowFile, arrow_array, identity, open_table
+from ce_cli.render.rows import RowFile, arrow_array, identity
+from ce_cli.render.tables import open_table
 from ce_cli.setup import make_task
 from ce_cli.state.fractions import to_float
 
@@ -35,8 +36,8 @@ class GradientFile(RowFile):
         self._writer: Any = None
         self._scale = 1.0
 
-    def write(self, rows: ScoredRows) -> None:
-        """Take the next rows."""
+    def prepare(self, rows: ScoredRows) -> pa.RecordBatch:
+        """Return the gradients before they are divided."""
         n = len(rows.pair.rows)
         there = np.zeros(n, dtype=np.bool_)
         whole = np.zeros((len(self._names), n))
@@ -50,11 +51,14 @@ class GradientFile(RowFile):
         columns.update(
             {name: arrow_array(pa.float64(), values, there) for name, values in zip(self._names, whole, strict=True)}
         )
-        batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+    def write(self, prepared: pa.RecordBatch) -> None:
+        """Take the next rows."""
         if self._writer is None:
             self._waiting = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the rows have been written
-            self._writer = pa.ipc.new_stream(self._waiting, batch.schema)
-        self._writer.write_batch(batch)
+            self._writer = pa.ipc.new_stream(self._waiting, prepared.schema)
+        self._writer.write_batch(prepared)
 
     def complete(self, state: EvalState) -> None:
         """Learn what the mean divides by."""

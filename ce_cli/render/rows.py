@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 
 from ce_cli.outputs import OutputFile
 from ce_cli.readers.arrays import plain, texts
+from ce_cli.render.tables import csv_text, named, open_table
 from ce_cli.setup import make_task
 from ce_cli.state.evaluation import objective
 from ce_cli.tasks.base import Coded
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ce_cli.arrays import Bools, Floats, Ints
-    from ce_cli.engine import ScoredRows
+    from ce_cli.engine import Piece, ScoredRows
+    from ce_cli.render.tables import TableWriter
     from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
 
@@ -31,6 +33,7 @@ class RowFile:
     """Base of the row sinks: a context that commits what is complete and discards what is not."""
 
     wants_faults = False
+    encodes = False
     keeps_on_error = False  # whether the file is wanted where the evaluation itself fails
 
     def __init__(self, path: str, *, spool: bool = False) -> None:
@@ -62,8 +65,12 @@ class RowFile:
         self._abandon()
         self._file.open()
 
-    def write(self, rows: ScoredRows) -> None:
-        """Write the next rows."""
+    def prepare(self, rows: ScoredRows) -> Any:
+        """Return what is to be written of some rows, in any order and on any thread."""
+        return rows
+
+    def write(self, prepared: Any) -> None:
+        """Write the next rows, as `prepare` gave them."""
         raise NotImplementedError
 
     def _finish(self) -> None:
@@ -87,43 +94,50 @@ class PerSampleFile(RowFile):
         self._unit = context.plan.unit_size
         self._parquet = path.lower().endswith(".parquet")
         self._task = make_task(context)
-        self._columns: dict[str, Any] = {}
-        self._waiting: list[ScoredRows] = []
-        self._writer: Any = None
+        self._columns: dict[str, _Column] = {}
+        self._waiting: list[ScoredRows | _Prepared] = []
+        self._writer: TableWriter | None = None
         self._left = False
 
-    def write(self, rows: ScoredRows) -> None:
+    @property
+    def encodes(self) -> bool:  # type: ignore[override]
+        """Whether writing takes long."""
+        return self._parquet
+
+    def prepare(self, rows: ScoredRows) -> ScoredRows | _Prepared:
+        """Return the columns, as text for CSV; the rows themselves as long as none has told which columns the task has."""
+        if rows.pieces and not self._columns:
+            first = rows.pieces[0].scored
+            told = {**self._task.sample_columns(first), "loss": first.loss, "weight": None}
+            self._columns = {name: _column(values) for name, values in told.items()}
+        return self._prepared(rows) if self._columns else rows
+
+    def write(self, prepared: ScoredRows | _Prepared) -> None:
         """Write the next rows; where the reader of a pipe has left, they go nowhere, and the evaluation goes on."""
         if self._left:
             return
-        if rows.pieces and not self._columns:
-            first = rows.pieces[0].scored
-            self._columns = {**self._task.sample_columns(first), "loss": first.loss, "weight": None}
-        for ready in self._known(rows):
-            batch = self._batch(ready)
+        self._waiting.append(prepared)
+        if not self._columns:
+            return
+        ready, self._waiting = self._waiting, []
+        for one in ready:
+            schema, content = one if isinstance(one, _Prepared) else self._prepared(one)
             try:
                 if self._writer is None:
-                    self._writer = open_table(self._file.raw, batch.schema, parquet=self._parquet)
-                self._writer.write(batch)
+                    self._writer = open_table(self._file.raw, schema, parquet=self._parquet)
+                self._writer.write(content)
             except BrokenPipeError:
                 self._left = True
                 return
 
-    def _known(self, rows: ScoredRows) -> list[ScoredRows]:
-        """Return the rows that can be written: none until it is known which columns the task has."""
-        self._waiting.append(rows)
-        if not (self._columns or rows.pieces):
-            return []
-        ready, self._waiting = self._waiting, []
-        return ready
-
-    def _batch(self, rows: ScoredRows) -> pa.RecordBatch:
+    def _prepared(self, rows: ScoredRows) -> _Prepared:
         layout = self._context.layout
         columns = identity(rows, self._context, {"label", *self._columns})
         labels = {"label": layout.labels[0]} if len(layout.labels) == 1 else self._label_names({*columns})
         columns.update({name: plain(rows.pair.labels.column(column)) for name, column in labels.items()})
         columns.update(self._scored_columns(rows))
-        return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        return _Prepared(batch.schema, batch if self._parquet else csv_text(batch))
 
     def _label_names(self, ids: set[str]) -> dict[str, str]:
         """Return the columns of several labels by their names, told apart from those of the other columns."""
@@ -133,21 +147,30 @@ class PerSampleFile(RowFile):
     def _scored_columns(self, rows: ScoredRows) -> dict[str, pa.Array]:
         """Return the columns of the task, then loss and weight; a row that was left out is empty in all of them."""
         n = len(rows.pair.rows)
-        there = np.zeros(n, dtype=np.bool_)
-        whole = {name: np.ones(n, dtype=_kind(values)) for name, values in self._columns.items()}
-        for piece in rows.pieces:
-            there[piece.at] = True
-            loss, weight = objective(piece.scored, piece.block.weight)
-            told = {**self._task.sample_columns(piece.scored), "loss": loss / self._unit, "weight": weight}
-            for name, values in told.items():
-                if values is not None:
-                    whole[name][piece.at] = values.codes if isinstance(values, Coded) else values
-        return {name: self._array(name, values, there) for name, values in whole.items()}
+        at = rows.pieces[0].at if len(rows.pieces) == 1 else None
+        if isinstance(at, slice) and at.stop - at.start == n:
+            whole, there = self._told(rows.pieces[0]), None
+        else:
+            there = np.zeros(n, dtype=np.bool_)
+            whole = {name: np.ones(n, dtype=column.dtype) for name, column in self._columns.items()}
+            for piece in rows.pieces:
+                there[piece.at] = True
+                for name, values in self._told(piece).items():
+                    whole[name][piece.at] = values
+        return {name: column.array(whole[name], there) for name, column in self._columns.items()}
 
-    def _array(self, name: str, values: npt.NDArray[Any], there: Bools) -> pa.Array:
-        array = arrow_array(pa.int64() if values.dtype == np.int64 else pa.float64(), values, there)
-        like = self._columns[name]
-        return text_array(list(like.names)).take(array) if isinstance(like, Coded) else array
+    def _told(self, piece: Piece) -> dict[str, npt.NDArray[Any]]:
+        """Return what was scored of some rows, as it is held in the columns."""
+        loss, weight = objective(piece.scored, piece.block.weight)
+        told = {
+            **self._task.sample_columns(piece.scored),
+            "loss": loss if self._unit == 1 else loss / self._unit,
+            "weight": np.ones(len(loss)) if weight is None else weight,
+        }
+        return {
+            name: (values.codes if isinstance(values, Coded) else values).astype(self._columns[name].dtype, copy=False)
+            for name, values in told.items()
+        }
 
     def _finish(self) -> None:
         if self._writer is None:
@@ -163,9 +186,30 @@ class PerSampleFile(RowFile):
         self._writer, self._waiting = None, []
 
 
-def _kind(values: Any) -> type[np.int64 | np.float64]:
-    """Return how a column is held: names by their numbers."""
-    return np.int64 if isinstance(values, Coded) or (values is not None and values.dtype.kind in "iub") else np.float64
+class _Prepared(NamedTuple):
+    """Rows as they are written: a batch for Parquet, lines for CSV."""
+
+    schema: pa.Schema
+    content: pa.RecordBatch | pa.Buffer
+
+
+class _Column(NamedTuple):
+    """How a column is held: names by their numbers."""
+
+    dtype: type[np.int32 | np.int64 | np.float64]
+    names: pa.Array | None
+
+    def array(self, values: npt.NDArray[Any], valid: Bools | None) -> pa.Array:
+        """Return the column, null where it is not valid."""
+        if self.names is None:
+            return arrow_array(pa.int64() if self.dtype is np.int64 else pa.float64(), values, valid)
+        return named(arrow_array(pa.int32(), values, valid), self.names)
+
+
+def _column(values: Any) -> _Column:
+    if isinstance(values, Coded):
+        return _Column(np.int32, text_array(list(values.names)))
+    return _Column(np.int64 if values is not None and values.dtype.kind in "iub" else np.float64, None)
 
 
 def distinct(name: str, taken: Collection[str], prefix: str) -> str:
@@ -212,19 +256,6 @@ class ErrorsFile(RowFile):
         self._text.detach()
 
     _abandon = _finish
-
-
-def open_table(raw: Any, schema: pa.Schema, *, parquet: bool) -> Any:
-    """Return a writer of batches to an open file, as Parquet or CSV."""
-    if parquet:
-        import pyarrow.parquet as pq
-
-        return pq.ParquetWriter(raw, schema)
-    import pyarrow.csv as pa_csv
-
-    return pa_csv.CSVWriter(
-        pa.PythonFile(raw, mode="w"), schema, write_options=pa_csv.WriteOptions(quoting_style="needed")
-    )
 
 
 def identity(rows: ScoredRows, context: Context, taken: Collection[str]) -> dict[str, pa.Array]:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from ce_cli.errors import fail
-from ce_cli.render.rows import RowFile, arrow_array, distinct, open_table, text_array
+from ce_cli.render.rows import RowFile, arrow_array, distinct, text_array
+from ce_cli.render.tables import open_table
 from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import to_float
 from ce_cli.tasks.token_rows import sequences_of

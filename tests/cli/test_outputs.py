@@ -11,12 +11,14 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.command import COMMAND, ROOT, ce, environment, lines, table, value, write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 P = "id,prob_cat,prob_dog,prob_eel\n1,.7,.2,.1\n2,.2,.5,.3\n3,.6,.3,.1\n4,.25,.5,.25\n"
@@ -142,6 +144,57 @@ def test_the_losses_sum_to_the_mean(tmp_path: Path) -> None:
     assert value(report) == pytest.approx(math.fsum(losses) / 20_000, rel=1e-15)
     exact = [-math.log2(p) if y else -math.log1p(-p) / math.log(2) for p, y in zip(prob.tolist(), label, strict=True)]
     assert losses == pytest.approx(exact, rel=1e-15)
+
+
+def stored(folder: Path, rows: int, order: Sequence[int] | None = None) -> tuple[pa.Table, pa.Table]:
+    """Write predictions and labels as Parquet, the labels in an order of their own."""
+    rng = np.random.default_rng(5)
+    ids = pa.array(np.arange(rows) * 3)
+    predictions = pa.table({"id": ids, "prob": rng.random(rows)})
+    labels = pa.table({"id": ids, "label": rng.integers(0, 2, size=rows)})
+    pq.write_table(predictions, folder / "p.parquet", row_group_size=1 << 15)
+    pq.write_table(labels if order is None else labels.take(pa.array(order)), folder / "l.parquet")
+    return predictions, labels
+
+
+@pytest.mark.parametrize("order", ["same", "joined"])
+@pytest.mark.parametrize("options", [("-j", "1"), ("-j", "2"), ("-j", "3", "--chunk-rows", "777")])
+def test_losses_of_many_rows_in_parquet(options: tuple[str, ...], order: str, tmp_path: Path) -> None:
+    rows = 300_000
+    # Where a join is needed, it turns out after row groups have been written.
+    shuffled = [*range(280_000), *reversed(range(280_000, rows))] if order == "joined" else None
+    predictions, labels = stored(tmp_path, rows, shuffled)
+    ce("p.parquet", "-l", "l.parquet", "-q", "--per-sample", "s.parquet", *options, cwd=tmp_path, expect=0)
+    written = pq.read_table(tmp_path / "s.parquet")
+    assert dict(zip(written.schema.names, map(str, written.schema.types), strict=True)) == {
+        "id": "int64",
+        "label": "int64",
+        "predicted": "string",
+        "prob": "double",
+        "loss": "double",
+        "weight": "double",
+    }
+    prob, label = predictions["prob"].to_numpy(), labels["label"].to_numpy()
+    assert written["id"].equals(predictions["id"])
+    assert written["label"].equals(labels["label"])
+    assert np.array_equal(written["predicted"].to_pylist(), np.where(prob > 0.5, "1", "0"))
+    assert np.array_equal(written["prob"].to_numpy(), np.where(label == 1, prob, 1 - prob))
+    expected = np.where(label == 1, -np.log(prob), -np.log1p(-prob))
+    assert written["loss"].to_numpy() == pytest.approx(expected, rel=1e-15)
+    assert written["weight"].to_numpy().tolist() == [1.0] * rows
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["l.parquet", "p.parquet", "s.parquet"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_fault_in_the_last_row_leaves_no_file(suffix: str, tmp_path: Path) -> None:
+    predictions, _ = stored(tmp_path, 300_000)
+    prob = predictions["prob"].to_numpy().copy()
+    prob[-1] = 1.5
+    pq.write_table(predictions.set_column(1, "prob", pa.array(prob)), tmp_path / "p.parquet")
+    done = ce("p.parquet", "-l", "l.parquet", "--per-sample", f"s.{suffix}", cwd=tmp_path, expect=2)
+    assert done.codes == ["probability_out_of_range"]
+    assert "row 300000" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["l.parquet", "p.parquet"]
 
 
 def test_a_failing_run_leaves_what_was_there(folder: Path) -> None:
