@@ -19,7 +19,7 @@ from tests.state import sizes, weights
 
 @dataclass
 class Rows:
-    run: np.ndarray
+    run: np.ndarray | None
     total: np.ndarray
     tokens: np.ndarray | None = None
     smoothed: tuple[np.ndarray, np.ndarray | None] | None = None
@@ -34,6 +34,7 @@ def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray
     ends = np.append(starts[1:], len(ids)) - 1
     state.note(
         Runs(
+            starts,
             start + starts,
             start + ends,
             keys[starts],
@@ -43,7 +44,8 @@ def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray
     )
     there = np.flatnonzero(~unscored)
     if len(there):
-        state.add(Rows(run[there], loss[there]), None if weight is None else weight[there], there)
+        run = None if len(there) == len(ids) and len(ids) % 2 else run[there]
+        state.add(Rows(run, loss[there]), None if weight is None else weight[there], there)
 
 
 def gathered(
