@@ -156,6 +156,8 @@ class SequenceStatistics:
     enter nothing else; one with an infinite loss makes every mean infinite.
     """
 
+    clusters = True
+
     def __init__(self, sizes: Mapping[str, bool], *, smoothed: bool = False) -> None:
         self.sequences = 0
         self.unscored_sequences = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -110,6 +109,8 @@ def _key(name: str) -> int:
             number = int(name)
             if str(number) == name and -_MOST_INT64 <= number + 1 <= _MOST_INT64 + 1:
                 return number
+    from hashlib import blake2b  # here, since it loads all of OpenSSL
+
     return int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest(), "little", signed=True)
 
 
