@@ -26,6 +26,8 @@ POSITION = "\x00position"
 UNSCORED_WORDS = ("null", "None")
 _MOST_INT64 = 2**63 - 1
 _DIGITS = 20  # of such a number, with its sign
+_WORD = 8  # bytes
+_ALL = np.uint64(2**64 - 1)
 
 
 class Sequences(NamedTuple):
@@ -56,12 +58,7 @@ class Sequences(NamedTuple):
         whole = _whole(self.ids)
         if whole is not None:
             return whole[self.starts].astype(np.int64)
-        names = texts(self.ids.take(positions(self.starts)))
-        with contextlib.suppress(pa.ArrowInvalid):
-            digits = names.cast(pa.int64())
-            if digits.cast(pa.string()).equals(names):
-                return view(digits)
-        return np.fromiter(map(_key, names.to_pylist()), np.int64, len(names))
+        return _keys(texts(self.ids.take(positions(self.starts))))
 
 
 def sequences_of(layout: Layout, pair: Pair) -> Sequences:
@@ -102,16 +99,51 @@ def _starts(ids: npt.NDArray[np.integer]) -> Ints:
     return np.flatnonzero(changes)
 
 
-def _key(name: str) -> int:
-    """Return the number that a text is the digits of, else 64 bits of a hash of the text."""
-    if name[-1:].isdigit() and len(name) <= _DIGITS and name.isascii():
-        with contextlib.suppress(ValueError):
-            number = int(name)
-            if str(number) == name and -_MOST_INT64 <= number + 1 <= _MOST_INT64 + 1:
-                return number
-    from hashlib import blake2b  # here, since it loads all of OpenSSL
+def _keys(names: pa.StringArray) -> Ints:
+    """Return 64 bits for each text: of a whole number as it is written, that number; else a hash."""
+    with contextlib.suppress(pa.ArrowInvalid):
+        whole = names.cast(pa.int64())
+        found = view(whole)
+        if found is not None and whole.cast(pa.string()).equals(names):
+            return found
+    keys, first = _hashes(names)
+    maybe = np.flatnonzero((first == ord("-")) | ((first >= ord("0")) & (first <= ord("9"))))
+    for at, name in zip(maybe.tolist(), names.take(positions(maybe)).to_pylist(), strict=True):
+        if name.removeprefix("-").isdecimal() and len(name) <= _DIGITS and name == str(number := int(name)):
+            keys[at] = number if -_MOST_INT64 - 1 <= number <= _MOST_INT64 else keys[at]
+    return keys
 
-    return int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest(), "little", signed=True)
+
+def _hashes(names: pa.StringArray) -> tuple[Ints, npt.NDArray[np.uint8]]:
+    """Return a hash of each text, `(m,) int64`, and its first byte, 0 where there is none.
+
+    Words of 8 bytes are mixed in one after another, after the length. The mixing is the finalizer of SplitMix64: Steele, Lea
+    and Flood, "Fast splittable pseudorandom number generators" (2014).
+    """
+    n = len(names)
+    _, offsets, text = names.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int32)[names.offset : names.offset + n + 1].astype(np.int64)
+    data = np.zeros((0 if text is None else text.size) + _WORD, dtype=np.uint8)
+    if text is not None:
+        data[:-_WORD] = np.frombuffer(text, dtype=np.uint8)
+    words = np.ndarray(len(data) - _WORD + 1, dtype="<u8", buffer=data, strides=(1,))
+    start, left = bounds[:-1], np.diff(bounds)
+    hashes = left.astype(np.uint64)
+    rows = np.arange(n)
+    first = np.zeros(n, dtype=np.uint8)
+    first[left > 0] = data[start[left > 0]]
+    while len(rows := rows[left[rows] > 0]):
+        there = np.minimum(left[rows], _WORD).astype(np.uint64)
+        word = words[start[rows]] & (_ALL >> (np.uint64(64) - np.uint64(8) * there))
+        hashes[rows] = _mixed(hashes[rows] ^ word)
+        start, left = start + _WORD, left - _WORD
+    return hashes.view(np.int64), first
+
+
+def _mixed(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
 
 
 def positions(at: Ints, valid: Bools | None = None) -> pa.Array:

@@ -32,7 +32,6 @@ from ce_cli.tasks.base import (
     mean_metrics,
     with_interval,
 )
-from ce_cli.tasks.multiclass import MulticlassTask
 from ce_cli.tasks.scores import check_scores
 from ce_cli.tasks.token_columns import DOCUMENTS
 from ce_cli.tasks.token_rows import POSITION, TokenChecks, positions, sequences_of, unfolded
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from ce_cli.plan import EvalPlan
     from ce_cli.state.evaluation import EvalState, Statistic
     from ce_cli.tasks.base import Context
+    from ce_cli.tasks.multiclass import MulticlassTask
     from ce_cli.tasks.token_rows import Sequences
 
 _OF_TOKENS = ("perplexity", "bits_per_token", "sequence_mean")
@@ -107,7 +107,7 @@ class TokensTask:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._layout = context.layout
-        self._classes = MulticlassTask(context) if context.plan.classes else None
+        self._classes = _of_classes(context) if context.plan.classes else None
         self._sizes = known_sizes(context)
 
     def unfold(self, pair: Pair) -> Pair:
@@ -438,6 +438,12 @@ class TokensTask:
             metrics["sequence_mean"] = in_unit(plan, whole.mean("mean"), df)
         metrics.update(per_size(plan, whole))
         return metrics
+
+
+def _of_classes(context: Context) -> MulticlassTask:
+    from ce_cli.tasks.multiclass import MulticlassTask  # here, since most tokens have one score
+
+    return MulticlassTask(context)
 
 
 def _size_sums(values: Floats, by: Floats, starts: Ints) -> list[Floats]:
