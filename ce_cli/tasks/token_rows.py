@@ -28,6 +28,7 @@ _MOST_INT64 = 2**63 - 1
 _DIGITS = 20  # of such a number, with its sign
 _WORD = 8  # bytes
 _ALL = np.uint64(2**64 - 1)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # so that the empty text does not have the hash 0
 
 
 class Sequences(NamedTuple):
@@ -128,7 +129,7 @@ def _hashes(names: pa.StringArray) -> tuple[Ints, npt.NDArray[np.uint8]]:
         data[:-_WORD] = np.frombuffer(text, dtype=np.uint8)
     words = np.ndarray(len(data) - _WORD + 1, dtype="<u8", buffer=data, strides=(1,))
     start, left = bounds[:-1], np.diff(bounds)
-    hashes = left.astype(np.uint64)
+    hashes = _mixed(left.astype(np.uint64) + _GOLDEN)
     rows = np.arange(n)
     first = np.zeros(n, dtype=np.uint8)
     first[left > 0] = data[start[left > 0]]
