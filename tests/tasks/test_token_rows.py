@@ -37,7 +37,9 @@ def key(name: Any, kind: pa.DataType | None = None) -> int:
     return int(keys[0])
 
 
-texts = st.one_of(st.text(max_size=20), st.sampled_from(["", "0", "7", "-7", "07", "7.0", "+7", "x"]), st.integers().map(str))
+texts = st.one_of(
+    st.text(max_size=20), st.sampled_from(["", "0", "7", "-7", "07", "7.0", "+7", "x"]), st.integers().map(str)
+)
 
 
 @given(st.lists(texts, min_size=1, max_size=30))
