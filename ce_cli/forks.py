@@ -73,6 +73,7 @@ def spread(
         share = Share(items, queue, done, processes - 1, watch)
         outcomes = [_outcome(function, share)]
         outcomes += [_received(pid, pipe, lambda: share.note(0)) for pid, pipe in children.items()]
+        share.note(0)
     finally:
         os.close(queue)
         for pid, pipe in children.items():

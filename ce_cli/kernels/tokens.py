@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 _BLANKS = re.compile(r"\s+")
 
 
-def from_logprobs(logprob: Floats, base: float | None) -> tuple[Floats, Floats]:
-    """Return losses, `(n,) float64`, nats, and probabilities of log-probabilities.
+def from_logprobs(logprob: Floats, base: float | None) -> Floats:
+    """Return the losses of log-probabilities, `(n,) float64`, nats.
 
     logprob: `(n,) float64` in [-inf, 0], to the base, None for e. The loss is -l ln(base), `inf` at -inf, never -0.0.
     """
+    if base is None:
+        return 0.0 - logprob
     high, low = scaled_by_log(logprob, base)
-    loss = -high if low is None else -(high + low)
-    return loss + 0.0, exp_of_sum(high, low)
+    return 0.0 - (high if low is None else high + low)
+
+
+def probabilities(logprob: Floats, base: float | None) -> Floats:
+    """Return the probabilities of log-probabilities, `(n,) float64` in [-inf, 0] each, to the base, None for e."""
+    return exp_of_sum(*scaled_by_log(logprob, base))
 
 
 def from_probabilities(prob: Floats) -> Floats:

@@ -78,8 +78,10 @@ def wanted_columns(layout: Layout, *, ids: Ids = Ids.BOTH) -> tuple[dict[str, Ki
 def stored_ids(predictions: DataSet, labels: DataSet | None, layout: Layout) -> StoredColumns | None:
     """Return the ids where they need not be decoded to be verified: both files store the same bytes for them.
 
-    None where that cannot be told; they may be the same then nevertheless.
+    None where that cannot be told; they may be the same then nevertheless. None too where they are decoded for another reason.
     """
+    if labels is None and wanted_columns(layout, ids=False)[0].keys() >= set(layout.ids):
+        return None
     mine = predictions.stored(layout.ids)
     if mine is None or labels is None:
         return mine

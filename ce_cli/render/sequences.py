@@ -96,11 +96,11 @@ class PerSequenceFile(RowFile):
         missing = self._task.without_score(pair)
         unscored = np.zeros(count, dtype=np.int64)
         if missing is not None:
-            unscored = np.bincount(found.run[missing & (tokens == 0)], minlength=count)
+            unscored = np.bincount(found.run()[missing & (tokens == 0)], minlength=count)
         members = tokens > 0 if missing is None else (tokens > 0) | missing
         sizes = self._task.all_sizes(pair, found, members)
         totals = np.add.reduceat(tokens, found.starts)
-        names = found.names if found.names is not None else (pair.rows[found.starts] + 1).tolist()
+        names = found.names() or (pair.rows[found.starts] + 1).tolist()
         bounds = [*found.starts.tolist(), n]
         costs = loss.tolist()
         return [

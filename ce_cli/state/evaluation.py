@@ -43,7 +43,8 @@ class EvalState:
         self.plan = plan
         self.parts: dict[str, Any] = dict(parts)
         self.aspects: dict[str, Any] = dict(aspects or {})
-        self.loss = Moments()
+        # Where a statistic of the task takes rows in clusters, nobody asks for the error of independent ones.
+        self.loss = Moments(spread=not any(getattr(part, "clusters", False) for part in parts.values()))
         self.quantiles = LossHistogram()
         self.worst = WorstRows(plan.top)
         self.tallies = {name: Tally() for name in TALLIES}

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 
 class Moments:
-    """The mean and the standard error of finite values; exact until the last rounding, so nothing cancels or overflows."""
+    """The mean and the standard error of finite values; exact until the last rounding, so nothing cancels or overflows.
 
-    def __init__(self) -> None:
+    spread: whether the standard error is wanted, where values have no weights.
+    """
+
+    def __init__(self, *, spread: bool = True) -> None:
         self.n = 0
+        self._spread = spread
         self._weighted = False
         self._values = ExactSums()
         self._squares = ExactSums()
@@ -27,6 +31,9 @@ class Moments:
     def add(self, values: Floats, weights: Floats | None) -> None:
         """Add finite values, `(n,) float64`, with positive weights, `(n,) float64` or None for 1 each."""
         self.n += len(values)
+        if weights is None and not self._spread:
+            self._values.add(values)
+            return
         value = factor(values)
         if weights is None:
             add_pairs([value], {(0, -1): self._values, (0, 0): self._squares})
@@ -58,9 +65,9 @@ class Moments:
         return self._values.total() / self.weight() if self.n else None
 
     def standard_error(self) -> float | None:
-        """Return √(n/(n-1) · Σw²(x-μ)²) / Σw, which is s/√n without weights; None for fewer than two rows."""
+        """Return √(n/(n-1) · Σw²(x-μ)²) / Σw, which is s/√n without weights; None for fewer than two rows, or unwanted."""
         mean = self.mean()
-        if mean is None or self.n < 2:
+        if mean is None or self.n < 2 or not self._spread:
             return None
         if self._weighted:
             squares = self._squares.total() - 2 * mean * self._cross.total() + mean**2 * self._weight_squares.total()

@@ -25,20 +25,23 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
 
 _FOLD_RUNS = 1 << 13  # whole sequences that wait to be added together
-_PART_BITS = 36
-_MOST_ROWS = 1 << 17  # of a run in one block
-_SAFE = 2.0**600  # magnitudes in [1/this, this] or 0 can be cut by adding and subtracting a constant
+_MANTISSA_BITS = 53
+_MOST_BITS = 51  # that can be cut by adding and subtracting a constant
+_SAFE = 2.0**600  # magnitudes up to here can be, in units from 2 to the power of the next line on
+_LEAST_UNIT = -900
+_FEW = 4  # a part of this many is few
 _HUGE = 2.0**1000
 
 
 class Runs(NamedTuple):
     """The sequences of a stretch of rows, in order; every array `(m,)`.
 
-    first, last: the numbers of their first and last rows. keys: 64-bit hashes of their ids, None where each row is a
-    sequence of its own. unscored: how many of their tokens have no score. sizes: their bytes and words, as arrays that add
-    up to the exact number; NaN where it is not known.
+    starts: where each begins in the stretch. first, last: the numbers of their first and last rows. keys: 64 bits that stand
+    for their ids, None where each row is a sequence of its own. unscored: how many of their tokens have no score. sizes: their
+    bytes and words, as arrays that add up to the exact number; NaN where it is not known.
     """
 
+    starts: Ints
     first: Ints
     last: Ints
     keys: Ints | None
@@ -49,12 +52,12 @@ class Runs(NamedTuple):
 class TokenRows(Protocol):
     """What scored rows say of their sequences; every array `(n,)`.
 
-    run: the position among the runs of their block, ascending. total: the loss of all tokens of the row, nats, without
-    smoothing. tokens: how many those are, None for 1 each.
+    run: the position among the runs of their block, ascending; None where all rows of the block are there. total: the loss
+    of all tokens of the row, nats, without smoothing. tokens: how many those are, None for 1 each.
     """
 
     @property
-    def run(self) -> Ints:
+    def run(self) -> Ints | None:
         """The position of the row's sequence."""
 
     @property
@@ -153,6 +156,8 @@ class SequenceStatistics:
     enter nothing else; one with an infinite loss makes every mean infinite.
     """
 
+    clusters = True
+
     def __init__(self, sizes: Mapping[str, bool], *, smoothed: bool = False) -> None:
         self.sequences = 0
         self.unscored_sequences = 0
@@ -231,6 +236,9 @@ class SequenceStatistics:
         tally = Tally()
         if self._keys:
             keys, firsts = np.concatenate(self._keys), np.concatenate(self._firsts)
+            in_order = np.sort(keys)
+            if not (in_order[1:] == in_order[:-1]).any():
+                return tally
             order = np.lexsort((firsts, keys))
             again = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
             tally.add(np.sort(firsts[order][again]))
@@ -394,26 +402,45 @@ def whole(fragment: _Fragment) -> Whole:
 
 def run_table(runs: Runs, scored: TokenRows, weight: Floats | None) -> _Table:
     """Return the sums of a block by its runs: of loss and weight, and of what is averaged where that is something else."""
-    run, total = scored.run, scored.total
+    run, total, count = scored.run, scored.total, len(runs.first)
+    which, starts = (None, runs.starts) if run is None else _parts(run)
+    lengths = np.diff(starts, append=len(total))
+
+    def spread(parts: Sequence[Any]) -> list[Any]:
+        return [*parts] if which is None else [_spread(part, which, count) for part in parts]
+
+    vectors = {"loss": total if weight is None else _product(total, weight)}
+    sums: dict[str, list[Floats]] = {}
+    if scored.tokens is None:
+        sums["tokens"] = [lengths.astype(np.float64)]
+    else:
+        vectors["tokens"] = scored.tokens
+    if weight is not None:
+        vectors["weight"] = weight if scored.tokens is None else scored.tokens * weight
+    if scored.smoothed is not None:
+        loss, own = scored.smoothed
+        by = np.ones(len(total)) if weight is None else weight
+        own = by if own is None else own * by
+        vectors.update(objective=_product(loss, own), objective_weight=own)
+    infinite = np.zeros(len(starts), dtype=np.int64)
+    for name, values in vectors.items():
+        finite = None if np.maximum.reduce(values, initial=0.0) < math.inf else np.isfinite(values)
+        if name == "loss" and finite is not None:
+            infinite = np.add.reduceat((~finite).astype(np.int64), starts)
+        sums[name] = run_sums(values if finite is None else np.where(finite, values, 0.0), starts)
+    if weight is None:
+        sums["weight"] = sums["tokens"]
+    table = {name: spread(parts) for name, parts in sums.items()}
+    scored_rows, infinite = spread([lengths, infinite])
+    return _Table(runs, scored_rows, infinite, table)
+
+
+def _parts(run: Ints) -> tuple[Ints, Ints]:
+    """Return the runs that some rows belong to, and where each of them begins."""
     changes = np.ones(len(run), dtype=np.bool_)
     np.not_equal(run[1:], run[:-1], out=changes[1:])
     starts = np.flatnonzero(changes)
-    which, count = run[starts], len(runs.first)
-    tokens = np.ones(len(run)) if scored.tokens is None else scored.tokens
-    by = np.ones(len(run)) if weight is None else weight
-    vectors = {"loss": _product(total, by), "weight": tokens * by, "tokens": tokens}
-    if scored.smoothed is not None:
-        loss, own = scored.smoothed
-        own = by if own is None else own * by
-        vectors.update(objective=_product(loss, own), objective_weight=own)
-    finite = np.isfinite(vectors["loss"])
-    vectors = {name: np.where(np.isfinite(values), values, 0.0) for name, values in vectors.items()}
-    spread = {
-        name: [_spread(part, which, count) for part in run_sums(values, starts)] for name, values in vectors.items()
-    }
-    lengths = np.diff(np.append(starts, len(run)))
-    infinite = np.add.reduceat((~finite).astype(np.int64), starts) if len(starts) else lengths
-    return _Table(runs, _spread(lengths, which, count), _spread(infinite, which, count), spread)
+    return run[starts], starts
 
 
 def _product(loss: Floats, weight: Floats) -> Floats:
@@ -431,25 +458,37 @@ def run_sums(values: Floats, starts: Ints) -> list[Floats]:
     """Return arrays `(m,) float64` that add up, exactly, to the sums of runs of values.
 
     values: `(n,) float64`, finite. starts: `(m,) int64`, where each run begins, ascending from 0. Values
-    are cut into parts of 36 bits, whole multiples of a power of two, whose sums need no rounding.
+    are cut into parts, whole multiples of a power of two, with so few bits that their sums need no rounding: the longest run
+    decides how few.
     """
-    if len(starts) == len(values):
+    count = len(starts)
+    if count == len(values):
         return [values]
-    size = np.abs(values)
-    nonzero = size[size > 0]
-    ordinary = not len(nonzero) or (nonzero.max() < _SAFE and nonzero.min() > 1 / _SAFE)
-    if not ordinary or np.diff(np.append(starts, len(values))).max() > _MOST_ROWS:
-        return _slow_sums(values, starts)
-    found = []
-    rest = values
-    while rest.any():
-        unit = math.frexp(float(np.abs(rest).max()))[1] - _PART_BITS
+    longest = int(np.diff(starts, append=len(values)).max())
+    bits = min(_MOST_BITS, _MANTISSA_BITS - (longest - 1).bit_length())
+    found: list[Floats] = []
+    rest, size = values, _size(values)
+    while size:
+        unit = math.frexp(size)[1] - bits
+        if size > _SAFE or unit < _LEAST_UNIT:
+            return _slow_sums(values, starts)
         rounder = math.ldexp(1.5, 52 + unit)
         part = rest + rounder
         part -= rounder
         found.append(np.add.reduceat(part, starts))
-        rest = rest - part
-    return found or [np.zeros(len(starts))]
+        rest = np.subtract(rest, part, out=part)
+        size = _size(rest)
+        if size and np.count_nonzero(rest) < len(rest) // _FEW:
+            # What two parts do not hold is that of few rows, if of any.
+            left = np.flatnonzero(rest)
+            which, where = _parts(np.searchsorted(starts, left, side="right") - 1)
+            return found + [_spread(part, which, count) for part in run_sums(rest[left], where)]
+    return found or [np.zeros(count)]
+
+
+def _size(values: Floats) -> float:
+    """Return the largest magnitude."""
+    return max(float(values.max()), -float(values.min()))
 
 
 def _slow_sums(values: Floats, starts: Ints) -> list[Floats]:
@@ -477,6 +516,8 @@ def rounded(parts: Sequence[Floats], n: int) -> Floats:
     if any(float(np.abs(part).max()) > _HUGE for part in parts):
         rows = zip(*(part.tolist() for part in parts), strict=True)
         return np.array([to_float(sum(map(Fraction, row), Fraction(0))) for row in rows])
-    if len(parts) == 2:
-        return parts[0] + parts[1]
-    return np.fromiter(map(math.fsum, zip(*(part.tolist() for part in parts), strict=True)), np.float64, n)
+    sums: Floats = parts[0] + parts[1]
+    left = np.flatnonzero(np.logical_or.reduce([part != 0 for part in parts[2:]])) if len(parts) > 2 else ()
+    if len(left):
+        sums[left] = [math.fsum(row) for row in zip(*(part[left].tolist() for part in parts), strict=True)]
+    return sums

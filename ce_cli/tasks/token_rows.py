@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +15,8 @@ from ce_cli.readers.arrays import is_list, nulls, plain, texts, view
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy.typing as npt
+
     from ce_cli.arrays import Bools, Ints
     from ce_cli.checks import Fault, Faults
     from ce_cli.columns import Layout
@@ -22,47 +24,127 @@ if TYPE_CHECKING:
 # A column that unfolded rows have: the place of the token in the list of its row, from 0.
 POSITION = "\x00position"
 UNSCORED_WORDS = ("null", "None")
+_MOST_INT64 = 2**63 - 1
+_DIGITS = 20  # of such a number, with its sign
+_WORD = 8  # bytes
+_ALL = np.uint64(2**64 - 1)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # so that the empty text does not have the hash 0
 
 
 class Sequences(NamedTuple):
-    """The sequences of a pair: where each starts, their ids, and to which of them each row belongs.
+    """The sequences of a pair: where each starts, and the ids of all rows, None where rows or lists are sequences.
 
-    starts: `(m,) int64`. names: the id of each, None where rows or lists are sequences by themselves. run: `(n,) int64`.
+    starts: `(m,) int64`. rows: how many there are.
     """
 
     starts: Ints
-    names: list[str] | None
-    run: Ints
+    rows: int
+    ids: pa.Array | None
+
+    def run(self) -> Ints:
+        """Return to which of the sequences each row belongs, `(n,) int64`."""
+        return np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=self.rows))
+
+    def names(self) -> list[str] | None:
+        """Return the id of each as text."""
+        if self.ids is None:
+            return None
+        names: list[str] = texts(self.ids.take(positions(self.starts))).to_pylist()
+        return names
 
     def keys(self) -> Ints | None:
-        """Return 64-bit hashes of the ids."""
-        if self.names is None:
+        """Return 64 bits for each id, the same for the same text: whole numbers are themselves, others their hashes."""
+        if self.ids is None:
             return None
-        hashes = b"".join(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest() for name in self.names)
-        return np.frombuffer(hashes, dtype=np.int64)
+        whole = _whole(self.ids)
+        if whole is not None:
+            return whole[self.starts].astype(np.int64)
+        return _keys(texts(self.ids.take(positions(self.starts))))
 
 
 def sequences_of(layout: Layout, pair: Pair) -> Sequences:
     """Return the sequences of a pair: rows of one id, or else of one number, that stand together."""
-    import pyarrow.compute as pc
-
     n = len(pair.rows)
-    changes = np.ones(n, dtype=np.bool_)
     role = layout.roles.get("sequence")
     if role is None:
-        np.not_equal(pair.rows[1:], pair.rows[:-1], out=changes[1:])
-        starts = np.flatnonzero(changes)
-        return Sequences(starts, None, np.cumsum(changes) - 1)
+        return Sequences(_starts(pair.rows), n, None)
     side = pair.predictions if role.side == "predictions" else pair.labels
     ids = plain(side.column(role.column))
+    whole = _whole(ids)
+    if whole is not None:
+        return Sequences(_starts(whole), n, ids)
+    import pyarrow.compute as pc  # here, since it takes 25 ms to import
+
     if ids.null_count:
         ids = pc.fill_null(texts(ids), "")
+    changes = np.ones(n, dtype=np.bool_)
     if n > 1:
         different = view(pc.not_equal(ids.slice(1), ids.slice(0, n - 1)).cast(pa.int8()))
         assert different is not None  # int8 has a view
         changes[1:] = different != 0
-    starts = np.flatnonzero(changes)
-    return Sequences(starts, texts(ids.take(positions(starts))).to_pylist(), np.cumsum(changes) - 1)
+    return Sequences(np.flatnonzero(changes), n, ids)
+
+
+def _whole(ids: pa.Array) -> npt.NDArray[np.integer] | None:
+    """Return ids that are whole numbers within the range of int64; None where one is not."""
+    values = None if ids.null_count or not pa.types.is_integer(ids.type) else view(ids)
+    if values is not None and values.dtype == np.uint64 and values.size and values.max() > _MOST_INT64:
+        return None
+    return values
+
+
+def _starts(ids: npt.NDArray[np.integer]) -> Ints:
+    """Return where values differ from those before them, `(m,) int64`."""
+    changes = np.ones(len(ids), dtype=np.bool_)
+    np.not_equal(ids[1:], ids[:-1], out=changes[1:])
+    return np.flatnonzero(changes)
+
+
+def _keys(names: pa.StringArray) -> Ints:
+    """Return 64 bits for each text: of a whole number as it is written, that number; else a hash."""
+    with contextlib.suppress(pa.ArrowInvalid):
+        whole = names.cast(pa.int64())
+        found = view(whole)
+        if found is not None and whole.cast(pa.string()).equals(names):
+            return found
+    keys, first = _hashes(names)
+    maybe = np.flatnonzero((first == ord("-")) | ((first >= ord("0")) & (first <= ord("9"))))
+    for at, name in zip(maybe.tolist(), names.take(positions(maybe)).to_pylist(), strict=True):
+        if name.removeprefix("-").isdecimal() and len(name) <= _DIGITS and name == str(number := int(name)):
+            keys[at] = number if -_MOST_INT64 - 1 <= number <= _MOST_INT64 else keys[at]
+    return keys
+
+
+def _hashes(names: pa.StringArray) -> tuple[Ints, npt.NDArray[np.uint8]]:
+    """Return a hash of each text, `(m,) int64`, and its first byte, 0 where there is none.
+
+    Words of 8 bytes are mixed in one after another, after the length. The mixing is the finalizer of SplitMix64: Steele, Lea
+    and Flood, "Fast splittable pseudorandom number generators" (2014).
+    """
+    n = len(names)
+    _, offsets, text = names.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int32)[names.offset : names.offset + n + 1].astype(np.int64)
+    data = np.zeros((0 if text is None else text.size) + _WORD, dtype=np.uint8)
+    if text is not None:
+        data[:-_WORD] = np.frombuffer(text, dtype=np.uint8)
+    words = np.ndarray(len(data) - _WORD + 1, dtype="<u8", buffer=data, strides=(1,))
+    start, left = bounds[:-1], np.diff(bounds)
+    hashes = _mixed(left.astype(np.uint64) + _GOLDEN)
+    rows = np.arange(n)
+    first = np.zeros(n, dtype=np.uint8)
+    first[left > 0] = data[start[left > 0]]
+    while len(rows := rows[left[rows] > 0]):
+        there = np.minimum(left[rows], _WORD).astype(np.uint64)
+        word = words[start[rows]] & (_ALL >> (np.uint64(64) - np.uint64(8) * there))
+        hashes[rows] = _mixed(hashes[rows] ^ word)
+        start, left = start + _WORD, left - _WORD
+    return hashes.view(np.int64), first
+
+
+def _mixed(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
 
 
 def positions(at: Ints, valid: Bools | None = None) -> pa.Array:

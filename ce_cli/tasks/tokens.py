@@ -32,7 +32,6 @@ from ce_cli.tasks.base import (
     mean_metrics,
     with_interval,
 )
-from ce_cli.tasks.multiclass import MulticlassTask
 from ce_cli.tasks.scores import check_scores
 from ce_cli.tasks.token_columns import DOCUMENTS
 from ce_cli.tasks.token_rows import POSITION, TokenChecks, positions, sequences_of, unfolded
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from ce_cli.plan import EvalPlan
     from ce_cli.state.evaluation import EvalState, Statistic
     from ce_cli.tasks.base import Context
+    from ce_cli.tasks.multiclass import MulticlassTask
     from ce_cli.tasks.token_rows import Sequences
 
 _OF_TOKENS = ("perplexity", "bits_per_token", "sequence_mean")
@@ -62,16 +62,18 @@ _SIZES = ("bytes", "words")
 class TokenScored(Scored):
     """What tokens give; every array `(n,)`.
 
-    run: the position of their sequence among those of the block. total: the loss of all tokens of a row, nats, without
-    smoothing. tokens: how many a row has, None for 1 each. prob: what the row's tokens were given. smoothed: loss and
-    weight that are averaged where they are not the plain ones. predicted and correct: the most probable token, and whether
-    it is the label, where all are known. place: the position in the list of a row.
+    run: the position of their sequence among those of the block, None where all rows of it are there. total: the loss of
+    all tokens of a row, nats, without smoothing. tokens: how many a row has, None for 1 each. prob: what the row's tokens
+    were given, None where `score` is the logarithm of it, as the file has it. smoothed: loss and weight that are averaged
+    where they are not the plain ones. predicted and correct: the most probable token, and whether it is the label, where all
+    are known. place: the position in the list of a row.
     """
 
-    run: Ints
+    run: Ints | None
     total: Floats
     tokens: Floats | None
-    prob: Floats
+    prob: Floats | None
+    score: Floats | None = None
     smoothed: tuple[Floats, Floats | None] | None = None
     predicted: Ints | None = None
     correct: Bools | None = None
@@ -105,7 +107,7 @@ class TokensTask:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._layout = context.layout
-        self._classes = MulticlassTask(context) if context.plan.classes else None
+        self._classes = _of_classes(context) if context.plan.classes else None
         self._sizes = known_sizes(context)
 
     def unfold(self, pair: Pair) -> Pair:
@@ -135,26 +137,29 @@ class TokensTask:
         counts = self._counts(pair, checks)
         sizes = {name: self._checked_size(name, pair, checks) for name, role in self._sizes.items() if role != "text"}
         weight = check_weights(context, pair, checks)
-        at = np.arange(len(pair.rows)) if checks.ok is None else np.flatnonzero(checks.ok)
+        at = None if checks.ok is None else np.flatnonzero(checks.ok)
+        valid = slice(None) if at is None else at
         sequences = sequences_of(self._layout, pair)
-        extra: dict[str, Any] = {"run": sequences.run[at]}
+        extra: dict[str, Any] = {}
+        if checks.ok is not None or weight is not None:
+            extra["run"] = sequences.run()[valid]
         if counts is not None:
-            extra["tokens"] = counts[at]
+            extra["tokens"] = counts[valid]
         if unfolds:
-            extra["place"] = numbers(pair.predictions.column(POSITION)).values[at].astype(np.int64)
-        label = np.zeros(len(at)) if encoded is None else encoded.values[at]
+            extra["place"] = numbers(pair.predictions.column(POSITION)).values[valid].astype(np.int64)
         block = Block(
-            None if checks.ok is None else at,
-            label,
-            np.ascontiguousarray(scores[at]),
-            None if weight is None else weight[at],
+            at,
+            np.broadcast_to(0.0, len(scores))[valid] if encoded is None else encoded.values[valid],
+            np.ascontiguousarray(scores[valid]),
+            None if weight is None else weight[valid],
             extra=extra,
         )
         told = {}
         if self.gathers_sequences():
-            members = np.zeros(len(pair.rows), dtype=np.bool_)
-            members[at] = members[unscored] = True
-            told["sequences"] = self._runs(pair, sequences, sizes, weight, members, unscored)
+            left_out = None if checks.ok is None else ~checks.ok
+            if left_out is not None:
+                left_out[unscored] = False
+            told["sequences"] = self._runs(pair, sequences, sizes, weight, left_out, unscored)
         return Checked(block, ignored, checks.kept, Notes(notes.flags, notes.sum_error), told=told, unscored=unscored)
 
     def counted(self, block: Block) -> Bools | None:  # noqa: ARG002 - no token weighs nothing by what it is
@@ -171,7 +176,7 @@ class TokensTask:
                 loss=found.loss,
                 counted={name: flags for name, flags in found.counted.items() if name == "clipped"},
                 objective=objective,
-                run=block.extra["run"],
+                run=block.extra.get("run"),
                 total=found.loss,
                 tokens=None,
                 prob=found.prob_label,
@@ -180,17 +185,19 @@ class TokensTask:
                 correct=found.correct,
                 gradient=found.gradient,
             )
-        loss, prob, clipped = self._single(block.scores[:, 0])
+        score = block.scores[:, 0]
+        loss, prob, clipped = self._single(score)
         tokens = block.extra.get("tokens")
         each = loss if tokens is None else loss / tokens
         return TokenScored(
             loss=each,
             counted={"clipped": clipped},
             objective=None if tokens is None else Objective(each, tokens),
-            run=block.extra["run"],
+            run=block.extra.get("run"),
             total=loss,
             tokens=tokens,
-            prob=prob if tokens is None else np.exp(-each),
+            prob=prob,
+            score=score,
             place=place,
         )
 
@@ -228,7 +235,7 @@ class TokensTask:
 
     def describe(self, pair: Pair, row: int, scored: TokenScored, position: int) -> tuple[str, str, float]:
         """Return the token or its place in the list, the most probable one, and the probability of the token."""
-        prob = float(scored.prob[position])
+        prob = float(self._prob(scored, slice(position, position + 1))[0])
         if self._layout.labels:
             label = cell_text(pair.labels.column(self._layout.label), row)
         else:
@@ -245,7 +252,7 @@ class TokensTask:
             columns["predicted"] = Coded(scored.predicted, self._context.plan.classes)
         if scored.tokens is not None:
             columns["tokens"] = scored.tokens.astype(np.int64)
-        columns["prob"] = scored.prob
+        columns["prob"] = self._prob(scored, slice(None))
         return columns
 
     def gradient_names(self) -> tuple[str, ...]:
@@ -347,36 +354,45 @@ class TokensTask:
         sequences: Sequences,
         sizes: Mapping[str, Floats],
         weight: Floats | None,
-        members: Bools,
+        left_out: Bools | None,
         unscored: Ints,
     ) -> Runs:
-        """Return the sequences of a block; the sizes of `members`, the valid rows and those without a score, count."""
+        """Return the sequences of a block; the sizes of rows count that are not `left_out` as neither scored nor unscored."""
         starts, count = sequences.starts, len(sequences.starts)
         ends = np.append(starts[1:], len(pair.rows)) - 1
-        by = np.where(members, 1.0 if weight is None else weight, 0.0)
         parts = {}
-        for name, values in sizes.items():
-            product = np.where(by > 0, values, 0.0) * by
-            unknown = np.isnan(product)
-            parts[name] = run_sums(np.where(unknown, 0.0, product), starts)
-            if unknown.any():
-                parts[name].append(np.where(np.add.reduceat(unknown.astype(np.int64), starts) > 0, math.nan, 0.0))
-        for name, values in self.sizes_of(pair, sequences).items():
-            # Told once for a sequence, which weighs what its tokens do: whatever became of the first of them.
-            parts[name] = [values if weight is None else values * np.maximum.reduceat(by, starts)]
+        if self._sizes:
+            by = np.ones(len(pair.rows)) if weight is None else weight
+            by = by if left_out is None else np.where(left_out, 0.0, by)
+            for name, values in sizes.items():
+                parts[name] = _size_sums(values, by, starts)
+            for name, values in self.sizes_of(pair, sequences).items():
+                # Told once for a sequence, which weighs what its tokens do: whatever became of the first of them.
+                parts[name] = [values if weight is None else values * np.maximum.reduceat(by, starts)]
+        without = np.bincount(sequences.run()[unscored], minlength=count) if len(unscored) else np.zeros_like(starts)
         return Runs(
+            starts,
             pair.rows[starts] if count else starts,
             pair.rows[ends] if count else starts,
             sequences.keys(),
-            np.bincount(sequences.run[unscored], minlength=count),
+            without,
             parts,
         )
 
-    def _single(self, scores: Floats) -> tuple[Floats, Floats, Bools | None]:
-        """Return loss, probability, and which were clipped, of tokens of which only their own score is known."""
+    def _prob(self, scored: TokenScored, rows: slice) -> Floats:
+        """Return what some tokens were given, of a row with several the geometric mean."""
+        if scored.tokens is not None:
+            return np.exp(-scored.loss[rows])
+        if scored.prob is not None:
+            return scored.prob[rows]
+        assert scored.score is not None  # it is there where prob is not
+        return kernels.probabilities(scored.score[rows], self._context.plan.log_base)
+
+    def _single(self, scores: Floats) -> tuple[Floats, Floats | None, Bools | None]:
+        """Return loss, probability if that is at hand, and which were clipped, of tokens of which only their own is known."""
         plan = self._context.plan
         if plan.scale is Scale.LOGPROBS:
-            return *kernels.from_logprobs(scores, plan.log_base), None
+            return kernels.from_logprobs(scores, plan.log_base), None, None
         clipped = scores if plan.eps is None else np.clip(scores, plan.eps, 1 - plan.eps)
         return kernels.from_probabilities(clipped), clipped, None if plan.eps is None else clipped != scores
 
@@ -422,6 +438,22 @@ class TokensTask:
             metrics["sequence_mean"] = in_unit(plan, whole.mean("mean"), df)
         metrics.update(per_size(plan, whole))
         return metrics
+
+
+def _of_classes(context: Context) -> MulticlassTask:
+    from ce_cli.tasks.multiclass import MulticlassTask  # here, since most tokens have one score
+
+    return MulticlassTask(context)
+
+
+def _size_sums(values: Floats, by: Floats, starts: Ints) -> list[Floats]:
+    """Return the weighted sizes of sequences, as arrays that add up to them; NaN where one is not known."""
+    product = np.where(by > 0, values, 0.0) * by
+    unknown = np.isnan(product)
+    parts = run_sums(np.where(unknown, 0.0, product), starts)
+    if unknown.any():
+        parts.append(np.where(np.add.reduceat(unknown.astype(np.int64), starts) > 0, math.nan, 0.0))
+    return parts
 
 
 def known_sizes(context: Context) -> dict[str, str]:

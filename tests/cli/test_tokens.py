@@ -397,3 +397,35 @@ def test_a_class_weight_of_0_is_refused_for_tokens() -> None:
     with pytest.raises(CeError, match="--ignore-label") as told:
         evaluate(table, task="tokens", class_weights={"0": 0.0})
     assert told.value.code == "bad_option"
+
+
+def test_parts_may_write_the_ids_of_sequences_as_numbers_or_as_text(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    pq.write_table(pa.table({"seq_id": [1, 1, 2], "logprob": [-1.0, -2.0, -3.0]}), folder / "a.parquet")
+    pq.write_table(pa.table({"seq_id": ["2", "x", "x"], "logprob": [-1.0, -2.0, -3.0]}), folder / "b.parquet")
+    report = ce("parts", "--json", cwd=tmp_path, expect=0).json
+    assert report["counts"]["sequences"] == 3
+    pq.write_table(pa.table({"seq_id": ["y", "1"], "logprob": [-1.0, -2.0]}), folder / "c.parquet")
+    done = ce("parts", "--json", "--chunk-rows", "2", cwd=tmp_path, expect=2)
+    assert [(one["code"], one["rows"]) for one in done.json["errors"]] == [("duplicate_id", [8])]
+
+
+@pytest.mark.parametrize("kind", ["int64", "string"])
+def test_a_hundred_thousand_tokens_in_any_chunks_and_jobs(kind: str) -> None:
+    generator = np.random.default_rng(5)
+    lengths = generator.integers(1, 40, 5000)
+    ids = np.repeat(generator.permutation(10**6)[:5000], lengths)
+    losses = generator.exponential(2, len(ids))
+    data = pa.table({"sequence_id": pa.array(ids).cast(kind), "logprob": -losses})
+    report = evaluate(data, jobs=1)
+    starts = np.cumsum(np.append(0, lengths[:-1]))
+    sums = np.add.reduceat(losses, starts)
+    mean, error = clustered(sums, lengths)
+    assert report["cross_entropy"].value == pytest.approx(mean, rel=1e-14)
+    assert report["cross_entropy"].stderr == pytest.approx(error, rel=1e-11)
+    assert report["sequence_mean"].value == pytest.approx((sums / lengths).mean(), rel=1e-14)
+    assert report["sequence_sum_mean"].value == pytest.approx(sums.mean(), rel=1e-14)
+    assert report.counts["sequences"] == len(lengths)
+    for jobs, chunk in ((1, 999), (2, 30_000), (2, 1 << 16)):
+        assert evaluate(data, jobs=jobs, chunk_rows=chunk).to_dict() == report.to_dict()

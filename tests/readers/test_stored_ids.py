@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ce_cli import evaluate
-from ce_cli.columns import Layout, Scores
+from ce_cli.columns import Kind, Layout, Role, Scores
 from ce_cli.errors import CeError
 from ce_cli.readers.align import stored_ids
 from ce_cli.readers.files import open_data
@@ -141,3 +142,11 @@ def test_a_difference_in_the_last_row_group_is_found(tmp_path: Path) -> None:
     with pytest.raises(CeError) as told:
         evaluate(predictions, labels)
     assert {problem.code for problem in told.value.problems} == {"missing_id"}
+
+
+def test_ids_that_are_read_for_another_reason_are_not_looked_up_again(tmp_path):
+    path = written(tmp_path / "p.parquet", [1, 1, 2], "logprob", [-1.0, -2.0, -3.0])
+    roles = {"sequence": Role("id", "predictions", Kind.TEXT)}
+    alone = Layout(Scores(("logprob",), (), None), (), "predictions", None, None, ("id",), "file", roles=roles)
+    assert stored_ids(open_data(path), None, alone) is None
+    assert stored_ids(open_data(path), None, replace(alone, roles={})) is not None

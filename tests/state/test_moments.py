@@ -114,3 +114,12 @@ def test_too_few_rows():
     one = moments_of([0.25])
     assert one.mean() == Fraction(1, 4)
     assert one.standard_error() is None
+
+
+def test_without_the_spread_there_is_no_standard_error():
+    one, two = Moments(spread=False), Moments(spread=False)
+    one.add(np.array([1.0, 1e300, 0.1]), None)
+    two.add(np.array([2.0, 5e-324]), None)
+    one.merge(two)
+    assert one.mean() == sum(fractions([1.0, 1e300, 0.1, 2.0, 5e-324])) / 5
+    assert one.standard_error() is None

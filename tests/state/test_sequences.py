@@ -19,7 +19,7 @@ from tests.state import sizes, weights
 
 @dataclass
 class Rows:
-    run: np.ndarray
+    run: np.ndarray | None
     total: np.ndarray
     tokens: np.ndarray | None = None
     smoothed: tuple[np.ndarray, np.ndarray | None] | None = None
@@ -34,6 +34,7 @@ def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray
     ends = np.append(starts[1:], len(ids)) - 1
     state.note(
         Runs(
+            starts,
             start + starts,
             start + ends,
             keys[starts],
@@ -43,7 +44,8 @@ def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray
     )
     there = np.flatnonzero(~unscored)
     if len(there):
-        state.add(Rows(run[there], loss[there]), None if weight is None else weight[there], there)
+        run = None if len(there) == len(ids) and len(ids) % 2 else run[there]
+        state.add(Rows(run, loss[there]), None if weight is None else weight[there], there)
 
 
 def gathered(
@@ -161,3 +163,24 @@ def test_a_sum_beyond_the_range_of_float64_is_infinite() -> None:
     for cuts in ([], [1]):
         state = gathered([1, 1, 1, 2], np.array([1e308, 1e308, 1e308, 2.0]), None, cuts, [0], 1)
         assert (state.sequences, state.infinite) == (2, 1)
+
+
+@pytest.mark.parametrize("usual", [2, 40, 70_000])
+@pytest.mark.parametrize("spread", [0.0, 8.0, 300.0])
+def test_sums_of_many_runs_are_exact(usual: int, spread: float) -> None:
+    generator = np.random.default_rng(int(usual + spread))
+    values = generator.exponential(2, 100_000) * np.exp(generator.normal(0, spread / 3, 100_000).clip(-spread, spread))
+    values[generator.random(len(values)) < 0.1] = 0.0
+    starts = np.append(0, np.sort(generator.choice(np.arange(1, 100_000), 100_000 // usual, replace=False)))
+    parts = run_sums(values, starts)
+    exact = np.array([math.fsum(run.tolist()) for run in np.split(values, starts[1:])])
+    assert (rounded(parts, len(starts)) == exact).all()
+    few = slice(0, 50)
+    for at, run in enumerate(np.split(values, starts[1:])[few]):
+        assert sum(Fraction(float(part[at])) for part in parts) == sum(map(Fraction, run.tolist()))
+
+
+def test_ordinary_losses_take_two_parts() -> None:
+    generator = np.random.default_rng(3)
+    starts = np.arange(0, 60_000, 20)
+    assert len(run_sums(generator.exponential(2, 60_000), starts)) == 2
