@@ -63,7 +63,7 @@ class MulticlassTask(ClassTask):
             parts=(Part(None, label, outcome.loss, outcome.prob_label, None),),
             counted={"clipped": clipped},
             objective=self._objective(scores, label, outcome.loss),
-            gradient=self._gradient(scores, outcome.probs, np.eye(self._context.plan.k)[label]),
+            gradient=self._gradient(scores, outcome.probs, label),
         )
 
     def counted(self, block: Block) -> Bools | None:
@@ -106,11 +106,13 @@ class MulticlassTask(ClassTask):
             divergence=divergence(label, probs, losses),
         )
 
-    def _gradient(self, scores: Floats, probs: Floats, label: Floats) -> Floats | None:
+    def _gradient(self, scores: Floats, probs: Floats, label: Floats | Ints) -> Floats | None:
         plan = self._context.plan
         if not plan.gradients:
             return None
-        shares = smoothing.smoothed_shares(label, plan.smoothing, plan.smoothing_kind) if plan.smoothing else label
+        shares = label.astype(np.float64, copy=False) if label.ndim == 2 else smoothing.one_hot(label, plan.k)
+        if plan.smoothing:
+            shares = smoothing.smoothed_shares(shares, plan.smoothing, plan.smoothing_kind)
         if plan.class_weights is not None:
             shares = shares * np.array(plan.class_weights)
         return gradient.of_classes(probs, self._all_losses(scores), shares)
