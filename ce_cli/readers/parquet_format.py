@@ -17,7 +17,7 @@ from ce_cli.readers.parquet_wide import bytes_of_row, slabs_of, turned
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pyarrow._parquet import ParquetReader
+    from pyarrow._parquet import FileMetaData, ParquetReader
 
     from ce_cli.readers.base import Meaning
     from ce_cli.readers.streams import Source
@@ -61,7 +61,7 @@ class ParquetData:
 
     def _first(self, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the first rows of some columns."""
-        for batch in self._decoded(names, max(1, min(rows, self._batch_rows(names))), ()):
+        for batch in self._decoded(names, max(1, min(rows, self._batch_rows(names))), (), rows):
             yield batch.slice(0, rows)
             rows -= batch.num_rows
             if rows <= 0:
@@ -107,19 +107,21 @@ class ParquetData:
         return chunks if chunks.all_filled() else None
 
     def _decoded(
-        self, names: list[str] | tuple[str, ...], rows: int, categories: Sequence[str]
+        self, names: Sequence[str], rows: int, categories: Sequence[str], most: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         try:
             wanted = set(names)
-            file = self._open(categories, len(names))
+            file = self._open(categories, len(names), self._metadata)
             leaves = [at for at, path in enumerate(file.column_paths) if path[0] in wanted]
             order = list(names)
-            for batch in self._batches_of(file, rows, leaves):
+            for batch in self._batches_of(file, rows, leaves, most):
                 yield batch.select(order)  # they come in the order of the file
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 
-    def _batches_of(self, file: ParquetReader, rows: int, leaves: list[int]) -> Iterator[pa.RecordBatch]:
+    def _batches_of(
+        self, file: ParquetReader, rows: int, leaves: list[int], most: int | None
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the columns; row groups of so many that the pages of all would not fit are turned on disk."""
         groups = range(self._metadata.num_row_groups)
         slabs = slabs_of(self._metadata, leaves)
@@ -128,11 +130,14 @@ class ParquetData:
             return
         for group in groups:
             if self._metadata.row_group(group).num_rows:
-                yield from turned(file, group, slabs, rows)
+                yield from turned(file, group, slabs, rows, most)
 
-    def _open(self, categories: Sequence[str] = (), columns: int = 1) -> ParquetReader:
+    def _open(
+        self, categories: Sequence[str] = (), columns: int = 1, metadata: FileMetaData | None = None
+    ) -> ParquetReader:
         try:
-            return opened(self._source.local(), categories, max(1 << 16, min(1 << 20, _READ_BYTES // max(1, columns))))
+            buffer_bytes = max(1 << 16, min(1 << 20, _READ_BYTES // max(1, columns)))
+            return opened(self._source.local(), categories, buffer_bytes, metadata)
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 
@@ -141,5 +146,5 @@ class ParquetData:
         wanted, metadata = set(names), self._metadata
         paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
         leaves = [at for at, path in enumerate(paths) if wanted & {path, path.split(".")[0]}]
-        size = bytes_of_row(self._metadata, leaves)
+        size = bytes_of_row(metadata, leaves)
         return max(1, min(_BATCH_ROWS, int((_WIDE_BATCH_BYTES if len(leaves) > _MANY else _BATCH_BYTES) / max(1, size))))

@@ -23,6 +23,7 @@ _HELD_BYTES = 48 << 20  # by the readers of all columns; where it would be more,
 _SLAB_BYTES = 16 << 20
 _PAGE_BYTES = 1 << 20  # what writers make a page or a dictionary of, unless they are told otherwise
 _COPIES = 3  # of a page: as stored, decompressed, and the values of the dictionary
+_READER_BYTES = 12 << 10  # of a column's reader by itself
 _EXACT_CHUNKS = 20_000
 
 
@@ -46,7 +47,9 @@ def slabs_of(metadata: FileMetaData, leaves: Sequence[int]) -> list[list[int]] |
         return None
     widest = max(range(metadata.num_row_groups), key=lambda at: metadata.row_group(at).total_byte_size)
     stored = metadata.row_group(widest)
-    held = [_COPIES * min(_PAGE_BYTES, stored.column(leaf).total_uncompressed_size) for leaf in leaves]
+    held = [
+        _READER_BYTES + _COPIES * min(_PAGE_BYTES, stored.column(leaf).total_uncompressed_size) for leaf in leaves
+    ]
     if len(leaves) < 2 or sum(held) <= _HELD_BYTES:
         return None
     slabs: list[list[int]] = []
@@ -60,13 +63,15 @@ def slabs_of(metadata: FileMetaData, leaves: Sequence[int]) -> list[list[int]] |
     return slabs
 
 
-def turned(file: ParquetReader, group: int, slabs: Sequence[Sequence[int]], rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield one row group in batches of `rows`, the columns in the order of the slabs."""
+def turned(
+    file: ParquetReader, group: int, slabs: Sequence[Sequence[int]], rows: int, most: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield one row group in batches of `rows`, the columns in the order of the slabs; it may end after `most` rows."""
     with tempfile.TemporaryDirectory(prefix="ce-eval-") as folder, contextlib.ExitStack() as stack:
         parts = []
         for number, leaves in enumerate(slabs):
             path = Path(folder) / str(number)
-            _write(path, file, group, leaves, rows)
+            _write(path, file.iter_batches(rows, [group], list(leaves), use_threads=False), most)
             parts.append(pa.ipc.open_file(stack.enter_context(pa.OSFile(str(path)))))
         schema = pa.schema([field for part in parts for field in part.schema])
         for at in range(parts[0].num_record_batches):
@@ -75,12 +80,15 @@ def turned(file: ParquetReader, group: int, slabs: Sequence[Sequence[int]], rows
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _write(path: Path, file: ParquetReader, group: int, leaves: Sequence[int], rows: int) -> None:
-    writer = None
+def _write(path: Path, batches: Iterator[pa.RecordBatch], most: int | None) -> None:
+    writer, written = None, 0
     with pa.OSFile(str(path), "wb") as sink:
-        for batch in file.iter_batches(rows, [group], list(leaves), use_threads=False):
+        for batch in batches:
             if writer is None:
                 writer = pa.ipc.new_file(sink, batch.schema)
             writer.write_batch(batch)
+            written += batch.num_rows
+            if most is not None and written >= most:
+                break
         if writer is not None:
             writer.close()
