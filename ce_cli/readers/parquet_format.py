@@ -147,4 +147,6 @@ class ParquetData:
         paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
         leaves = [at for at, path in enumerate(paths) if wanted & {path, path.split(".")[0]}]
         size = bytes_of_row(metadata, leaves)
-        return max(1, min(_BATCH_ROWS, int((_WIDE_BATCH_BYTES if len(leaves) > _MANY else _BATCH_BYTES) / max(1, size))))
+        return max(
+            1, min(_BATCH_ROWS, int((_WIDE_BATCH_BYTES if len(leaves) > _MANY else _BATCH_BYTES) / max(1, size)))
+        )

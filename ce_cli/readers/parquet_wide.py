@@ -38,7 +38,8 @@ def bytes_of_row(metadata: FileMetaData, leaves: Sequence[int]) -> float:
 def _bytes_of_row(metadata: FileMetaData, group: int, leaves: Sequence[int]) -> float:
     stored = metadata.row_group(group)
     chunks = map(stored.column, leaves)
-    return sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks) / int(stored.num_rows)
+    size = sum(max(int(chunk.total_uncompressed_size), 8 * int(chunk.num_values)) for chunk in chunks)
+    return size / int(stored.num_rows)
 
 
 def slabs_of(metadata: FileMetaData, leaves: Sequence[int]) -> list[list[int]] | None:
@@ -47,9 +48,7 @@ def slabs_of(metadata: FileMetaData, leaves: Sequence[int]) -> list[list[int]] |
         return None
     widest = max(range(metadata.num_row_groups), key=lambda at: metadata.row_group(at).total_byte_size)
     stored = metadata.row_group(widest)
-    held = [
-        _READER_BYTES + _COPIES * min(_PAGE_BYTES, stored.column(leaf).total_uncompressed_size) for leaf in leaves
-    ]
+    held = [_READER_BYTES + _COPIES * min(_PAGE_BYTES, stored.column(leaf).total_uncompressed_size) for leaf in leaves]
     if len(leaves) < 2 or sum(held) <= _HELD_BYTES:
         return None
     slabs: list[list[int]] = []
