@@ -278,7 +278,12 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
 @_work("-j", "--jobs", type=int, metavar="N", help="Threads; no number changes with it.  [default: all processors]")
-@_work("--chunk-rows", type=int, metavar="N", help="Most rows in one piece of work; no number changes with it.")
+@_work(
+    "--chunk-rows",
+    type=int,
+    metavar="N",
+    help="Most rows in one piece of work, which is of a few megabytes at most; no number changes with it.",
+)
 @_work(
     "--join-memory",
     metavar="SIZE",

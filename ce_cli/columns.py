@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ce_cli.errors import CeError, Problem, fail
@@ -63,8 +64,15 @@ class TableInfo:
         """Return the column of this name; case matters only where two differ by nothing else."""
         if name in self.columns:
             return name
-        alike = [column for column in self.columns if column.lower() == name.lower()]
+        alike = self._by_lower_case.get(name.lower(), [])
         return alike[0] if len(alike) == 1 else None
+
+    @cached_property
+    def _by_lower_case(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for column in self.columns:
+            found.setdefault(column.lower(), []).append(column)
+        return found
 
     def require(self, name: str, option: str) -> str:
         """Return the column that an option names, or raise unknown_column."""
@@ -242,7 +250,8 @@ def _check_roles(
         raise fail("bad_option", f"--weight-col names {weight!r}, which is the label")
     if weight in scores.columns and weight_side == "predictions":
         raise fail("bad_option", f"--weight-col names {weight!r}, which is a score")
-    both = [name for name in targets if name in scores.columns]
+    taken = {*scores.columns}
+    both = [name for name in targets if name in taken]
     if both and label_side == "predictions":
         raise fail("bad_option", f"{both[0]!r} is both the label and a score", hint="see --label-col and --pred-cols")
 
@@ -307,7 +316,8 @@ def _no_label(table: TableInfo, *, separate: bool) -> CeError:
 
 def _beside(table: TableInfo, names: list[str], scores: Scores) -> list[str]:
     """Return the columns beside the scores, those with numbers where there are any."""
-    rest = [name for name in names if name not in scores.columns]
+    taken = {*scores.columns}
+    rest = [name for name in names if name not in taken]
     return [name for name in rest if table.columns[name].kind == "number"] or rest
 
 

@@ -23,6 +23,13 @@ def spread(smoothing: float, kind: str, k: int) -> tuple[float, float]:
     return (1.0 - smoothing + each, each) if kind == "uniform" else (1.0 - smoothing, each)
 
 
+def one_hot(label: Ints, k: int) -> Floats:
+    """Return a share of 1 for the class of every row: `(n, k) float64`; label: `(n,) int64`, from 0 to k - 1."""
+    shares = np.zeros((len(label), k))
+    shares[np.arange(len(label)), label] = 1.0
+    return shares
+
+
 def smoothed_binary(label: Floats, smoothing: float, kind: str) -> tuple[Floats, Floats]:
     """Return the smoothed shares of the negative and the positive class: `(n,) float64` each.
 

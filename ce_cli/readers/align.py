@@ -80,7 +80,7 @@ def stored_ids(predictions: DataSet, labels: DataSet | None, layout: Layout) -> 
 
     None where that cannot be told; they may be the same then nevertheless. None too where they are decoded for another reason.
     """
-    if labels is None and wanted_columns(layout, ids=False)[0].keys() >= set(layout.ids):
+    if labels is None and wanted_columns(layout, ids=Ids.NONE)[0].keys() >= set(layout.ids):
         return None
     mine = predictions.stored(layout.ids)
     if mine is None or labels is None:

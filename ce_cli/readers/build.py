@@ -43,6 +43,13 @@ def float_lists(cells: Sequence[Sequence[float | None] | None]) -> pa.Array:
     )
 
 
+def lone_list(values: pa.Array, at: int, rows: int) -> pa.Array:
+    """Return a column of lists in which one row has these values and all others are empty."""
+    offsets = np.where(np.arange(rows + 1) > at, len(values), 0).astype(np.int32)
+    filled = pa.py_buffer(np.packbits(np.arange(rows) == at, bitorder="little"))
+    return pa.Array.from_buffers(pa.list_(values.type), rows, [filled, pa.py_buffer(offsets)], children=[values])
+
+
 def _float(cell: float) -> float:
     try:
         return float(cell)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from copy import copy
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from ce_cli.columns import Kind
 from ce_cli.errors import fail
+from ce_cli.readers import build
+from ce_cli.readers.arrays import is_list
 from ce_cli.readers.base import check_distinct, sample_rows
 from ce_cli.readers.parquet_chunks import StoredChunks, opened
+from ce_cli.readers.parquet_wide import bytes_of_row, slabs_of, turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pyarrow._parquet import ParquetReader
+    from pyarrow._parquet import FileMetaData, ParquetReader
 
     from ce_cli.readers.base import Meaning
     from ce_cli.readers.streams import Source
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 1 << 17
 _BATCH_BYTES = 4 << 20
+_WIDE_BATCH_BYTES = 8 << 20  # where each batch has an array for each of many columns
+_MANY = 2000
 _READ_BYTES = 32 << 20  # over all columns: otherwise all of a row group is held
 
 
@@ -47,9 +52,33 @@ class ParquetData:
 
     def sample(self) -> pa.Table:
         """Return the first rows."""
-        wanted = sample_rows(len(self.names))
-        batches = [*islice(self._decoded(self.names, wanted, ()), 1)]
-        return pa.Table.from_batches(batches, schema=self._schema)
+        rows = min(sample_rows(len(self.names)), int(self._metadata.num_rows))
+        lists = {field.name for field in self._schema if is_list(field.type)}
+        others = [name for name in self.names if name not in lists]
+        columns: dict[str, pa.ChunkedArray | pa.Array] = {name: self._first_list(name, rows) for name in lists}
+        if others:
+            schema = pa.schema([self._schema.field(name) for name in others])
+            head = pa.Table.from_batches(self._first(others, rows), schema=schema)
+            columns.update(zip(others, head.columns, strict=True))
+        return pa.Table.from_arrays([columns[name] for name in self.names], names=list(self.names))
+
+    def _first(self, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield the first rows of some columns."""
+        for batch in self._decoded(names, max(1, min(rows, self._batch_rows(names))), (), rows):
+            yield batch.slice(0, rows)
+            rows -= batch.num_rows
+            if rows <= 0:
+                return
+
+    def _first_list(self, name: str, rows: int) -> pa.Array:
+        """Return the first rows of a list column with the first list alone; all of them may take tens of megabytes."""
+        at = 0
+        for batch in self._first([name], rows):
+            filled = next((row for row in range(batch.num_rows) if batch.column(0)[row].is_valid), None)
+            if filled is not None:
+                return build.lone_list(batch.column(0)[filled].values, at + filled, rows)
+            at += batch.num_rows
+        return pa.nulls(rows, pa.list_(self._schema.field(name).type.value_type))
 
     def rows(self) -> int | None:
         """Return the number of rows, from the footer."""
@@ -92,16 +121,18 @@ class ParquetData:
         return chunks if chunks.all_filled() else None
 
     def _decoded(
-        self, names: list[str] | tuple[str, ...], rows: int, categories: Sequence[str]
+        self, names: Sequence[str], rows: int, categories: Sequence[str], most: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         try:
-            file = self._open(categories, len(names))
-            leaves = [at for at, path in enumerate(file.column_paths) if path[0] in set(names)]
+            wanted = set(names)
+            file = self._open(categories, len(names), self._metadata)
+            leaves = [at for at, path in enumerate(file.column_paths) if path[0] in wanted]
+            order = list(names)
             start, groups = self._groups()
-            for batch in file.iter_batches(rows, groups, leaves, use_threads=False):
+            for batch in self._batches_of(file, groups, rows, leaves, most):
                 first, stop = max(0, self.wanted.start - start), self.wanted.stop - start
                 start += batch.num_rows
-                yield batch.select(list(names)).slice(first, max(0, stop - first))  # in the order of the file
+                yield batch.select(order).slice(first, max(0, stop - first))  # they come in the order of the file
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 
@@ -115,18 +146,33 @@ class ParquetData:
         ]
         return ends[groups[0]] if groups else 0, groups
 
-    def _open(self, categories: Sequence[str] = (), columns: int = 1) -> ParquetReader:
+    def _batches_of(
+        self, file: ParquetReader, groups: list[int], rows: int, leaves: list[int], most: int | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the columns; row groups of so many that the pages of all would not fit are turned on disk."""
+        slabs = slabs_of(self._metadata, leaves)
+        if slabs is None:
+            yield from file.iter_batches(rows, groups, leaves, use_threads=False)
+            return
+        for group in groups:
+            if self._metadata.row_group(group).num_rows:
+                yield from turned(file, group, slabs, rows, most)
+
+    def _open(
+        self, categories: Sequence[str] = (), columns: int = 1, metadata: FileMetaData | None = None
+    ) -> ParquetReader:
         try:
-            return opened(self._source.local(), categories, max(1 << 16, min(1 << 20, _READ_BYTES // max(1, columns))))
+            buffer_bytes = max(1 << 16, min(1 << 20, _READ_BYTES // max(1, columns)))
+            return opened(self._source.local(), categories, buffer_bytes, metadata)
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 
-    def _batch_rows(self, names: list[str]) -> int:
-        """Return a batch size whose decoded bytes stay bounded where rows are wide."""
-        if self._metadata.num_row_groups == 0:
-            return _BATCH_ROWS
-        group, wanted = self._metadata.row_group(0), set(names)
-        chunks = [group.column(position) for position in range(group.num_columns)]
-        chunks = [chunk for chunk in chunks if wanted & {chunk.path_in_schema, chunk.path_in_schema.split(".")[0]}]
-        size = sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks)
-        return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES * group.num_rows // max(1, size))))
+    def _batch_rows(self, names: Sequence[str]) -> int:
+        """Return a batch size whose decoded bytes stay bounded where rows are wide, in the row group where they are widest."""
+        wanted, metadata = set(names), self._metadata
+        paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
+        leaves = [at for at, path in enumerate(paths) if wanted & {path, path.split(".")[0]}]
+        size = bytes_of_row(metadata, leaves)
+        return max(
+            1, min(_BATCH_ROWS, int((_WIDE_BATCH_BYTES if len(leaves) > _MANY else _BATCH_BYTES) / max(1, size)))
+        )

@@ -110,7 +110,8 @@ class MulticlassTask(ClassTask):
         plan = self._context.plan
         if not plan.gradients:
             return None
-        shares: Floats = np.eye(plan.k)[label.astype(np.int64)] if label.ndim == 1 else label.astype(np.float64)
+        one_hot = label.ndim == 1
+        shares = smoothing.one_hot(label.astype(np.int64), plan.k) if one_hot else np.asarray(label, dtype=np.float64)
         if plan.smoothing:
             shares = smoothing.smoothed_shares(shares, plan.smoothing, plan.smoothing_kind)
         if plan.class_weights is not None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _BLOCK_CELLS = 1 << 17  # in the cache, and few however many labels there are
 _LEAST_ROWS = 256  # each column of each block costs a few microseconds
+_MOST_CELLS = 1 << 19
 _SHOWN = 3  # labels of one row
 
 
@@ -64,7 +65,8 @@ class MultilabelTask:
 
     def block_rows(self, pair: Pair) -> int:  # noqa: ARG002 - every row has K cells
         """Return how many rows make a block of bounded size."""
-        return max(_LEAST_ROWS, _BLOCK_CELLS // self._context.plan.k)
+        k = self._context.plan.k
+        return max(1, min(_LEAST_ROWS, _MOST_CELLS // k), _BLOCK_CELLS // k)
 
     def check(self, pair: Pair, faults: Faults, *, keep: bool) -> Checked:
         """Return the rows of a pair that pass every check and have a label that is known."""

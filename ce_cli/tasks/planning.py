@@ -107,7 +107,7 @@ def describe(data: DataSet) -> TableInfo:
 def _sample_column(column: pa.ChunkedArray) -> SampleColumn:
     array = plain(column)
     if is_list(array.type):
-        size = list_size(array.type) or next((len(row) for row in array.to_pylist() if row is not None), None)
+        size = list_size(array.type) or next((len(row) for row in array if row.is_valid), None)
         return SampleColumn("list", (), size=size, dtype=_dtype(array.type.value_type))
     if pa.types.is_nested(array.type):
         return SampleColumn("other", ())

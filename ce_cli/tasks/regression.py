@@ -197,7 +197,7 @@ class RegressionTask:
         plan = self._context.plan
         if not plan.gradients:
             return None
-        shares = np.eye(plan.k)[cell] if shares is None else shares
+        shares = smoothing.one_hot(cell, plan.k) if shares is None else shares
         if plan.smoothing:
             shares = smoothing.smoothed_shares(shares, plan.smoothing, plan.smoothing_kind)
         if plan.class_weights is not None:

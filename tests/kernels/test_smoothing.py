@@ -171,3 +171,8 @@ def test_rows_of_a_block_stand_alone():
                 loss, part = smoothing.class_objective(label[row], own[row], losses[row], *spread, weights)
                 assert loss[0] == whole[at]
                 assert part is None or part[0] == weight[at]
+
+
+def test_one_hot_labels_are_rows_of_the_unit_matrix():
+    label = np.array([2, 0, 2, 3])
+    assert np.array_equal(smoothing.one_hot(label, 4), np.eye(4)[label])
