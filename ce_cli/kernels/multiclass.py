@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ce_cli.kernels.double import differences_are_exact, exp_of_sum, scaled_by_log, two_difference
+from ce_cli.kernels.rows import row_squares, row_sums
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
+
+
+_FEW_CLASSES = 32
 
 
 class ClassOutcome(NamedTuple):
@@ -125,7 +129,7 @@ def _gaps(logits: Floats, predicted: Ints) -> tuple[Floats, Floats | None, Float
         terms = np.exp(gap)
         terms += terms * error
     terms[rows, predicted] = 0.0
-    return gap, error, np.add.reduce(terms, axis=1), terms
+    return gap, error, row_sums(terms), terms
 
 
 def log_sum_exp(logs: Floats) -> Floats:
@@ -138,9 +142,19 @@ def log_sum_exp(logs: Floats) -> Floats:
 
 
 def argmax(scores: Floats) -> Ints:
-    """Return the column of the largest score of every row, the first of several."""
-    best: Ints = scores.argmax(axis=1).astype(np.int64, copy=False)
-    return best
+    """Return the column of the largest score of every row, the first of several; no score is NaN."""
+    if scores.shape[1] > _FEW_CLASSES:
+        best: Ints = scores.argmax(axis=1).astype(np.int64, copy=False)
+        return best
+    # In a third of the time: how many columns come before the first that has the largest score.
+    columns = np.ascontiguousarray(scores.T)
+    largest = columns.max(axis=0)
+    before = np.ones(len(scores), dtype=np.bool_)
+    count = np.zeros(len(scores), dtype=np.int8)
+    for column in columns[:-1]:
+        before &= column != largest
+        count += before
+    return count.astype(np.int64)
 
 
 def pick(scores: Floats, column: Ints) -> Floats:
@@ -164,10 +178,9 @@ def _brier(probs: Floats, label: Ints, prob_label: Floats) -> Floats:
 
 def _squares_beside(terms: Floats, label: Ints) -> Floats:
     """Return Σ_{c≠y} t_c² of every row."""
-    squares = np.square(terms)
-    squares[np.arange(len(label)), label] = 0.0
-    total: Floats = np.add.reduce(squares, axis=1)
-    return total
+    others = terms.copy()
+    others[np.arange(len(label)), label] = 0.0
+    return row_squares(others)
 
 
 def brier_of_shares(outcome: ClassOutcome, label: Floats, losses: Floats | None) -> Floats:
@@ -176,15 +189,11 @@ def brier_of_shares(outcome: ClassOutcome, label: Floats, losses: Floats | None)
     losses: `(n, k) float64`, where p_c - 1 of a label of 1 is to be taken from them, as `from_logits` does; else None.
     """
     held = label > 0
-    squares = np.square(outcome.terms)
-    squares[held] = 0.0
-    beside = np.add.reduce(squares, axis=1)
+    beside = row_squares(np.where(held, 0.0, outcome.terms))
     if outcome.total is not None:
         beside /= np.square(outcome.total)
     miss = np.where(held, outcome.probs - label, 0.0)
     if losses is not None:
         sure = label == 1.0
         miss[sure] = np.expm1(-losses[sure])
-    np.square(miss, out=miss)
-    total: Floats = beside + np.add.reduce(miss, axis=1)
-    return total
+    return beside + row_squares(miss)

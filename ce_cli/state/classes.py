@@ -119,4 +119,5 @@ def _counts(label: Ints, rows: Bools | None, classes: int) -> Ints:
         second = label.astype(np.bool_)
         hits = np.count_nonzero(second if rows is None else second & rows)
         return np.array([(len(label) if rows is None else np.count_nonzero(rows)) - hits, hits])
-    return np.bincount(label if rows is None else label[rows], minlength=classes)
+    # Faster than indexing with flags that have no pattern.
+    return np.bincount(label if rows is None else label.compress(rows), minlength=classes)

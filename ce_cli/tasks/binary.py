@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ce_cli.kernels.binary import BinaryOutcome
     from ce_cli.tasks.base import Checked
 
-_BLOCK_ROWS = 1 << 17
+_BLOCK_ROWS = 1 << 16
 _NONE = np.zeros(0, dtype=np.int64)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ce_cli.checks import Fault
 from ce_cli.kernels.double import scaled_by_log
 from ce_cli.kernels.multiclass import log_sum_exp
+from ce_cli.kernels.rows import row_sums
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import any_in_row, matrix, numbers, plain, stacked
 from ce_cli.tasks.base import Notes, first_true
@@ -203,7 +204,7 @@ def _check_probabilities(
 def _check_sums(
     context: Context, probs: Floats, raw: npt.NDArray[np.floating], above: Bools | None, checks: RowChecks
 ) -> tuple[Floats, Notes]:
-    sums = probs.sum(axis=1)
+    sums = row_sums(probs)
     error = np.abs(sums - 1.0)
     if context.plan.row_sum == "raw":
         return probs, Notes({"above_one": above, "uneven": error > _UNEVEN}, error)
