@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Pair:
+class Pair(NamedTuple):
     """Consecutive rows of the predictions with the labels that belong to them.
 
     rows: `(n,) int64`, their numbers in the predictions, from 0. label_rows: the same in the labels' file.
@@ -37,8 +37,7 @@ class Pair:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Block:
+class Block(NamedTuple):
     """Validated rows, float64 in C order.
 
     at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, what the task makes
@@ -52,7 +51,7 @@ class Block:
     scores: Floats
     weight: Floats | None
     soft: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = MappingProxyType({})
 
     def take(self, rows: Ints | Bools) -> Block:
         """Return some of the rows."""
@@ -72,8 +71,7 @@ class Block:
         return Block(None, self.label[start:stop], self.scores[start:stop], None, self.soft, extra)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Objective:
+class Objective(NamedTuple):
     """The loss to be averaged where it is not the plain one: smoothed, weighted by class, or over several cells.
 
     loss: `(n,) float64`, nats. weight: `(n,) float64`, what the row weighs beside its own weight; None for 1 each.

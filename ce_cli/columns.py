@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ce_cli.errors import CeError, Problem, fail
 
@@ -41,8 +41,7 @@ class Kind(Enum):
     CATEGORY = "category"  # text with few distinct values
 
 
-@dataclass(frozen=True, slots=True)
-class SampleColumn:
+class SampleColumn(NamedTuple):
     """The first cells of a column: as text (None: empty), and as numbers where all of them are."""
 
     kind: Literal["number", "text", "list", "other"]
@@ -82,8 +81,7 @@ class TableInfo:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
+class Scores(NamedTuple):
     """The score columns: their class names where they have any, and the scale that their names tell."""
 
     columns: tuple[str, ...]
@@ -92,8 +90,7 @@ class Scores:
     list_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(NamedTuple):
     """A column that means something to one task: where it stands and how it is read."""
 
     column: str

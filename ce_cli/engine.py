@@ -211,8 +211,7 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
     forks: whether the process may be forked for a part of the work.
     """
     with Workers(job.options.jobs or default_jobs(), forks=forks) as workers:
-        ids = stored_ids(job.predictions, job.labels, job.context.layout)
-        aligned = partial(_in_order, ids=Ids.BOTH if ids is None else Ids.OF_PREDICTIONS if sinks else Ids.NONE)
+        aligned = partial(_in_order, written=bool(sinks))
         shares = job.shares(workers.jobs) if workers.can_fork() and not sinks else []
         try:
             gathered = (
@@ -222,15 +221,24 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
             for sink in sinks:
                 sink.restart()
             gathered = _fold(_by_join, job, workers, sinks, watcher)
-        outcome = _concluded(job.context, gathered, drop=job.options.on_invalid == "drop")
-        if ids is None or sinks:
-            return outcome
-        cells = ids.cells([row for _, row, _ in outcome.state.worst.rows], workers)
-        return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
+        return _with_ids(_concluded(job.context, gathered, drop=job.options.on_invalid == "drop"), job, workers)
 
 
-def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: Ids) -> Iterator[Pair]:
+def _with_ids(outcome: Outcome, job: Job, workers: Workers) -> Outcome:
+    """Look up the ids of the worst rows where they were verified without being read."""
+    rows = [row for _, row, (read, *_) in outcome.state.worst.rows if read is None]
+    stored = job.predictions.stored(job.context.layout.ids) if rows else None
+    if stored is None:
+        return outcome
+    cells = stored.cells(rows, workers)
+    return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
+
+
+def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, written: bool) -> Iterator[Pair]:
+    """Pair rows by their places; ids are read where they are `written`, or cannot be verified otherwise."""
     layout, start = job.context.layout, job.start
+    stored = stored_ids(job.predictions, job.labels, layout) is not None
+    ids = Ids.BOTH if not stored else Ids.OF_PREDICTIONS if written else Ids.NONE
     if job.labels is None:
         return single_file(job.predictions, layout, workers, rows, counts, ids=ids, start=start)
     return side_by_side(job.predictions, job.labels, layout, workers, rows, counts, ids=ids, start=start)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,8 +24,7 @@ _LOG_PROBABILITIES = re.compile(rb"\s*(?:(?:-\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|-?0(
 _BLANK_EDGES = re.compile(rb"(?m)^ | $")
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """How the bytes of a text file are to be cut into cells."""
 
     delimiter: str

@@ -37,7 +37,7 @@ def opened(
 
 
 class StoredChunks:
-    """Column chunks as the file has them, page headers and dictionaries included.
+    """Column chunks of some row groups as the file has them, page headers and dictionaries included.
 
     The same bytes under the same type, codec and nesting decode to the same values.
     """
@@ -47,11 +47,13 @@ class StoredChunks:
         path: Path,
         metadata: FileMetaData,
         positions: Mapping[str, int],
+        groups: Sequence[int],
     ) -> None:
         self._path = path
         self._metadata = metadata
         self._positions = positions
-        self.rows = int(metadata.num_rows)
+        self._groups = groups
+        self.rows = sum(int(metadata.row_group(group).num_rows) for group in groups)
 
     def all_filled(self) -> bool:
         """Tell whether the statistics say of every chunk that no cell is empty."""
@@ -78,9 +80,9 @@ class StoredChunks:
 
     def cells(self, rows: Sequence[int], workers: Workers) -> dict[int, tuple[str, ...]]:
         """Return the cells of a few rows as text, decoding only the row groups that have them."""
-        sizes = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
+        sizes = [self._metadata.row_group(group).num_rows for group in self._groups]
         wanted = []
-        for group, (end, size) in enumerate(zip(accumulate(sizes), sizes, strict=True)):
+        for group, end, size in zip(self._groups, accumulate(sizes), sizes, strict=True):
             inside = sorted(row for row in rows if end - size <= row < end)
             if inside:
                 wanted.append((group, end - size, inside))
@@ -104,6 +106,6 @@ class StoredChunks:
         return found
 
     def _chunks(self) -> Iterator[tuple[int, ColumnChunkMetaData]]:
-        for group in range(self._metadata.num_row_groups):
+        for group in self._groups:
             for at in self._positions.values():
                 yield at, self._metadata.row_group(group).column(at)

@@ -113,11 +113,17 @@ class ParquetData:
                 yield batch
 
     def stored(self, columns: Sequence[str]) -> StoredChunks | None:
-        """Return columns that need not be decoded; None where one is nested or may have an empty cell."""
+        """Return columns that need not be decoded.
+
+        None where one is nested or may have an empty cell, or where the rows are not those of whole row groups.
+        """
         positions = {self._metadata.schema.column(at).path: at for at in range(self._metadata.num_columns)}
-        if not columns or not positions.keys() >= set(columns):
+        whole = {self.wanted.start, self.wanted.stop} <= set(self.cuts())
+        if not columns or not whole or not positions.keys() >= set(columns):
             return None
-        chunks = StoredChunks(self._source.local(), self._metadata, {name: positions[name] for name in columns})
+        _, groups = self._groups()
+        wanted = {name: positions[name] for name in columns}
+        chunks = StoredChunks(self._source.local(), self._metadata, wanted, groups)
         return chunks if chunks.all_filled() else None
 
     def _decoded(

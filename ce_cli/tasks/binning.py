@@ -285,11 +285,10 @@ def _bin_columns(request: Request) -> Layout:
             if options.targets == "hl-gauss"
             else "if that is a point prediction, pass --sigma S or --sigma auto; beside a column std it is a mean",
         )
-    scores = replace(scores, scale=options.input or scores.scale)
+    scores = scores._replace(scale=options.input or scores.scale)
     if scores.list_size is None and not options.pred_cols and all(name.isdecimal() for name in scores.names):
         order = sorted(range(len(scores.names)), key=lambda at: int(scores.names[at]))
-        scores = replace(
-            scores,
+        scores = scores._replace(
             columns=tuple(scores.columns[at] for at in order),
             names=tuple(scores.names[at] for at in order),
         )
