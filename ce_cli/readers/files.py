@@ -214,6 +214,8 @@ def _open_one(path: str, source: Source, format_: str, delimiter: str | None, *,
     if kind == "parquet":
         from ce_cli.readers.parquet_format import ParquetData
 
+        if isinstance(source, PipeSource):
+            source = source.spooled()
         return ParquetData(path, source)
     if kind not in ("csv", "tsv", "lines"):
         return _open_lines(path, source, kind)

@@ -22,7 +22,7 @@ class ByteStream:
     def __init__(self, raw: BinaryIO, head: bytes = b"") -> None:
         self._head = head
         self._raw = raw
-        self._codec = compression(head or raw.peek(4)[:4])  # type: ignore[attr-defined]
+        self._codec = compression(head or (raw.peek(4)[:4] if isinstance(raw, io.BufferedReader) else b""))
         self._stream: Any = raw if self._codec is None else _decompressed(_Chained(head, raw), self._codec)
         if self._codec is not None:
             self._head = b""
@@ -88,6 +88,27 @@ def _decompressed(raw: object, codec: str) -> object:
     return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
 
 
+class _Decompressed:
+    """The contents of a compressed stream; `read` returns fewer bytes than it is asked for only at the end."""
+
+    def __init__(self, raw: BinaryIO, codec: str) -> None:
+        self._raw = raw
+        self._stream: Any = _decompressed(raw, codec)
+
+    def read(self, size: int) -> bytes:
+        pieces = []
+        while size > 0 and (piece := cast("bytes", self._stream.read(size))):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def close(self) -> None:
+        self._raw.close()
+
+
 class FileSource:
     """A file that can be opened any number of times."""
 
@@ -114,9 +135,9 @@ class FileSource:
 
 
 class PipeSource:
-    """Plain text from a pipe: its head is looked at first and then read again with the rest."""
+    """Text from a pipe, decompressed as it comes: its head is looked at first and then read again with the rest."""
 
-    def __init__(self, raw: io.BufferedReader) -> None:
+    def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self._head: bytes | None = None
         self._opened = False
@@ -184,13 +205,14 @@ Source = FileSource | PipeSource | SpooledSource
 
 
 def standard_input(raw: io.BufferedReader, *, spool: bool) -> Source:
-    """Return a stream as a source; it is spooled to disk where that is asked for, or where it is compressed or no text."""
+    """Return a stream as a source; it is spooled to disk where that is asked for, or where it is no text."""
     head = raw.peek(4)[:4]
     if not head:
         raise fail("no_samples", "standard input is empty", file="-")
-    if spool or compression(head) is not None or head in BINARY_MAGIC:
+    if spool or head in BINARY_MAGIC:
         return SpooledSource(raw)
-    return PipeSource(raw)
+    codec = compression(head)
+    return PipeSource(raw if codec is None else cast("BinaryIO", _Decompressed(raw, codec)))
 
 
 def _preview(stream: ByteStream) -> bytes:

@@ -190,6 +190,27 @@ def test_one_file_from_standard_input(tmp_path: Path) -> None:
     assert value(report) == pytest.approx(-(math.log(0.25) + math.log(0.75)) / 2, rel=1e-15)
 
 
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+def test_compressed_text_from_standard_input_needs_no_disk(compress: Any, tmp_path: Path) -> None:
+    text = lines("prob,label", *((f"0.{number % 9 + 1}", number % 2) for number in range(100_000)))
+    nowhere = {"TMPDIR": str(tmp_path / "absent")}
+    plain = ce("-", "--json", cwd=tmp_path, stdin=text.encode(), expect=0).json
+    report = ce("-", "--json", cwd=tmp_path, stdin=compress(text.encode()), env=nowhere, expect=0).json
+    assert report == plain
+
+
+def test_parquet_that_was_compressed_once_more(tmp_path: Path) -> None:
+    twice = gzip.compress(parquet_bytes(prob=[0.25, 0.75], label=[1, 0]))
+    report = ce("-", "--json", cwd=tmp_path, stdin=twice, expect=0).json
+    assert value(report) == pytest.approx(-math.log(0.25), rel=1e-15)
+
+
+def test_compressed_text_that_is_cut_off(tmp_path: Path) -> None:
+    text = lines("prob,label", *((f"0.{number * 7919 % 99991:05d}", number % 2) for number in range(100_000)))
+    done = ce("-", "--json", cwd=tmp_path, stdin=gzip.compress(text.encode())[:-20_000], expect=2)
+    assert done.codes == ["unreadable_file"]
+
+
 def test_labels_from_standard_input(tmp_path: Path) -> None:
     write(tmp_path, p=P)
     done = ce("p.csv", "-l", "-", "-q", cwd=tmp_path, stdin=L.encode(), expect=0)
