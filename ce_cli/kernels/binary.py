@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ce_cli.kernels.double import exp_of_sum, log_of_base, scaled_by_log
-from ce_cli.kernels.select import choose
+from ce_cli.kernels.select import parted
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
@@ -58,8 +58,7 @@ def from_logits(logit: Floats) -> BinaryOutcome:
     return BinaryOutcome(
         np.maximum(logit, 0.0) + common,
         np.maximum(-logit, 0.0) + common,
-        choose(above, smaller, larger),
-        choose(above, larger, smaller),
+        *parted(above, smaller, larger),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ce_cli.kernels.binary import BinaryOutcome
 from ce_cli.kernels.double import exp_of_sum, scaled_by_log, two_difference
 from ce_cli.kernels.multiclass import negative_log
-from ce_cli.kernels.select import choose
+from ce_cli.kernels.select import choose, parted
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
@@ -48,8 +48,6 @@ def from_logits(negative: Floats, positive: Floats) -> BinaryOutcome:
     larger, smaller = 1.0 / (1.0 + tail), tail / (1.0 + tail)
     above = gap >= 0
     return BinaryOutcome(
-        choose(above, far, common),
-        choose(above, common, far),
-        choose(above, smaller, larger),
-        choose(above, larger, smaller),
+        *parted(above, far, common),
+        *parted(above, smaller, larger),
     )

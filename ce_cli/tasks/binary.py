@@ -9,7 +9,7 @@ import numpy as np
 from ce_cli.block import Objective
 from ce_cli.kernels import binary, gradient, pair, smoothing
 from ce_cli.kernels.divergence import Divergence, divergence
-from ce_cli.kernels.select import choose
+from ce_cli.kernels.select import choose, parted
 from ce_cli.plan import Scale
 from ce_cli.tasks.classification import ClassScored, ClassTask, Part
 from ce_cli.tasks.rows import check
@@ -45,7 +45,7 @@ class BinaryTask(ClassTask):
         predicted = outcome.prob_positive > 0.5
         soft = np.flatnonzero((label > 0) & (label < 1)) if block.soft else _NONE
         loss = choose(positive, outcome.loss_positive, outcome.loss_negative)
-        prob_label = choose(positive, outcome.prob_positive, outcome.prob_negative)
+        prob_label, miss = parted(positive, outcome.prob_positive, outcome.prob_negative)
         code = positive.astype(np.int64)
         judged = label != 0.5 if len(soft) else None
         parts: tuple[Part, ...] = (Part(None, code, loss, prob_label, None),)
@@ -61,7 +61,7 @@ class BinaryTask(ClassTask):
             judged=judged,
             confidence=outcome.prob_positive,
             outcome=label if len(soft) else positive,
-            brier=_brier(outcome, label, positive, soft, single=scores.shape[1] == 1),
+            brier=_brier(outcome, label, miss, soft, single=scores.shape[1] == 1),
             parts=parts,
             counted={"clipped": clipped, "ties": None if judged is None else ~judged},
             objective=self._objective(label, outcome),
@@ -154,7 +154,7 @@ def _parts(outcome: BinaryOutcome, label: Floats, code: Ints, soft: Ints) -> tup
     )
 
 
-def _brier(outcome: BinaryOutcome, label: Floats, positive: Bools, soft: Ints, *, single: bool) -> Floats:
+def _brier(outcome: BinaryOutcome, label: Floats, miss: Floats, soft: Ints, *, single: bool) -> Floats:
     """Return (p - y)²; with two columns half the sum over both, which is the same where they sum to 1.
 
     The distance to a label of 1 is taken from the probability of the other class, which keeps its digits where p rounds
@@ -164,6 +164,5 @@ def _brier(outcome: BinaryOutcome, label: Floats, positive: Bools, soft: Ints, *
         squares = np.square(outcome.prob_positive - label) + np.square(outcome.prob_negative - (1 - label))
         squares *= 0.5
         return squares
-    miss = choose(positive, outcome.prob_negative, outcome.prob_positive)
     miss[soft] = outcome.prob_positive[soft] - label[soft]
     return np.square(miss, out=miss)

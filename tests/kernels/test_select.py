@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ce_cli.kernels.select import choose
+from ce_cli.kernels.select import choose, parted
 
 N = st.shared(st.integers(0, 70), key="rows")
 
@@ -17,3 +17,6 @@ N = st.shared(st.integers(0, 70), key="rows")
 )
 def test_every_bit_is_kept(flags, yes, no):
     assert choose(flags, yes, no).tobytes() == np.where(flags, yes, no).tobytes()
+    chosen, other = parted(flags, yes, no)
+    assert chosen.tobytes() == np.where(flags, yes, no).tobytes()
+    assert other.tobytes() == np.where(flags, no, yes).tobytes()
