@@ -277,7 +277,13 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_output("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
 @_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
-@_work("-j", "--jobs", type=int, metavar="N", help="Threads or processes; no number changes with it.  [default: all processors]")
+@_work(
+    "-j",
+    "--jobs",
+    type=int,
+    metavar="N",
+    help="Threads or processes; no number changes with it.  [default: all processors]",
+)
 @_work(
     "--chunk-rows",
     type=int,
