@@ -21,7 +21,7 @@ from ce_cli.tasks.base import with_interval
 from ce_cli.tasks.binary import both_sides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.judging.base import JudgedRows
@@ -50,7 +50,7 @@ _WITHOUT_TEMPERATURE = {
 }
 _WITHOUT_LINE = {
     scaling.ONE_CLASS: "there is no best line: all outcomes are of one class",
-    scaling.SEPARABLE: "there is no best line: some threshold separates the classes, so the steeper it is, the smaller the loss",
+    scaling.SEPARABLE: "there is no best line: a threshold separates the classes, so the steeper it is, the smaller the loss",
     scaling.FLAT: "there is no best line: every probability is the same",
 }
 _IN_A_FOLD = "no gain can be told: without the rows of one of the folds {}"
@@ -130,7 +130,8 @@ def _logits(plan: EvalPlan, scores: Floats) -> Floats:
         with np.errstate(divide="ignore"):
             logits = np.log(scores)
     top = logits.max(axis=1, keepdims=True)
-    return logits - np.where(np.isneginf(top), 0.0, top)
+    with np.errstate(over="ignore"):
+        return logits - np.where(np.isneginf(top), 0.0, top)
 
 
 def _sides_of_top(plan: EvalPlan, scores: Floats, prob: Floats) -> tuple[Floats, Floats]:
@@ -148,17 +149,18 @@ def _sides_of_top(plan: EvalPlan, scores: Floats, prob: Floats) -> tuple[Floats,
 
 
 class _Events(NamedTuple):
-    """All known events of the sample one after another, and the row that each is of."""
+    """All known events of the sample one after another, and the row that each is of; their weights sum to 1."""
 
     forecasts: Forecasts
     row: Ints
+    total_weight: float
 
 
 class _Problem(NamedTuple):
     """What is scaled: log-odds or logits, and the loss of rows that no scaling changes left out.
 
-    weight, fold: `(n,)`, of each loss. row: which observation it is of. sure: the weight of what stays at a loss of 0, by row.
-    left_out: rows whose loss is infinite whatever is done.
+    weight, row: `(n,)`, of each loss what it weighs and which row of the sample it is of. sure: what stays at a loss of 0
+    weighs, by row. folds: of each row. left_out: how many losses are infinite whatever is done.
     """
 
     scalable: BinaryOdds | ClassLogits
@@ -179,13 +181,12 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
     hashes, columns = sample.events.columns()
     events = _events(columns)
     metrics = {"ece_max": Metric(bins.largest())}
-    mass = _mass_bins(plan, events.forecasts)
     section: dict[str, Any] = {
         "of": _OF[plan.task],
         "n": sample.events.seen,
         "n_used": len(hashes),
         "bins": [_bin(plan, *one) for one in bins.filled()],
-        "equal_mass": {"bins": mass, "ece": _ece(mass)},
+        "equal_mass": _equal_mass(plan, events),
         "decomposition": _parts(plan, events.forecasts, metrics),
     }
     if sample.logits is None:
@@ -208,9 +209,18 @@ def _events(columns: tuple[Floats, ...]) -> _Events:
     weight, prob, positive, negative, outcome = columns
     width = outcome.shape[1] if outcome.ndim == 2 else 1
     row = np.repeat(np.arange(len(weight)), width)
-    known = np.flatnonzero(~np.isnan(outcome.ravel()))
-    cells = [cell.ravel()[known] for cell in (prob, positive, negative, outcome, np.repeat(weight, width))]
-    return _Events(Forecasts(*cells), row[known])
+    by_cell, total = _normalised(np.where(np.isnan(outcome.ravel()), 0.0, np.repeat(weight, width)))
+    known = np.flatnonzero(by_cell > 0)
+    cells = [cell.ravel()[known] for cell in (prob, positive, negative, outcome, by_cell)]
+    return _Events(Forecasts(*cells), row[known], total)
+
+
+def _normalised(weight: Floats) -> tuple[Floats, float]:
+    """Return weights that sum to 1, and what they summed to."""
+    largest = float(weight.max())
+    relative = weight / largest
+    total = float(relative.sum())
+    return relative / total, total * largest
 
 
 # --- bins ------------------------------------------------------------------------------------------------------------
@@ -241,15 +251,18 @@ def _bin(
     }
 
 
-def _mass_bins(plan: EvalPlan, rows: Forecasts) -> list[dict[str, Any]]:
+def _equal_mass(plan: EvalPlan, events: _Events) -> dict[str, Any]:
+    rows = events.forecasts
     number = equal_mass(rows.prob, rows.weight, plan.ece_bins)
-    found = []
+    found, gaps = [], []
     for at in np.unique(number).tolist():
         there = number == at
         prob, weight = rows.prob[there], rows.weight[there]
-        # The largest weight is 1 then, so that no square of one overflows.
+        # The largest weight is 1 then, so that no square of one underflows.
         share = weight / weight.max()
         total = float(share.sum())
+        predicted, observed = (float((share * values).sum()) / total for values in (prob, rows.outcome[there]))
+        gaps.append(float(weight.sum()) * abs(observed - predicted))
         found.append(
             _bin(
                 plan,
@@ -257,18 +270,12 @@ def _mass_bins(plan: EvalPlan, rows: Forecasts) -> list[dict[str, Any]]:
                 float(prob.max()),
                 len(prob),
                 total**2 / float(np.square(share).sum()),
-                float(weight.sum()),
-                float((share * prob).sum()) / total,
-                float((share * rows.outcome[there]).sum()) / total,
+                float(weight.sum()) * events.total_weight,
+                predicted,
+                observed,
             )
         )
-    return found
-
-
-def _ece(bins: Sequence[dict[str, Any]]) -> float:
-    weights = [one.get("weight", one["n"]) for one in bins]
-    gaps = [abs(one["observed"] - one["predicted"]) for one in bins]
-    return math.fsum(weight * gap for weight, gap in zip(weights, gaps, strict=True)) / math.fsum(weights)
+    return {"bins": found, "ece": math.fsum(gaps)}
 
 
 def _parts(plan: EvalPlan, rows: Forecasts, metrics: dict[str, Metric]) -> dict[str, Any]:
@@ -302,7 +309,7 @@ def _binary_problem(hashes: Words, events: _Events) -> _Problem:
     endless = (np.isinf(rows.loss_positive) & (rows.outcome > 0)) | (np.isinf(rows.loss_negative) & (rows.outcome < 1))
     odds = np.where(endless, 0.0, rows.loss_negative) - np.where(endless, 0.0, rows.loss_positive)
     finite = np.isfinite(odds) & ~endless
-    sure = np.bincount(row, rows.weight * (~finite & ~endless), minlength=len(hashes))
+    sure: Floats = np.bincount(row, rows.weight * (~finite & ~endless), minlength=len(hashes)).astype(np.float64)
     return _Problem(
         BinaryOdds(odds[finite], rows.outcome[finite]),
         rows.weight[finite],
@@ -320,6 +327,7 @@ def _class_problem(hashes: Words, columns: tuple[Floats, ...]) -> _Problem:
     if not finite.all():
         logits, aim, total = logits[finite], aim[finite], total[finite]
     left_out = len(finite) - len(row)
+    weight, _ = _normalised(weight)
     return _Problem(
         ClassLogits(logits, aim, total), weight[finite], row, np.zeros(len(weight)), _folds(hashes), left_out
     )

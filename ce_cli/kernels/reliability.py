@@ -1,6 +1,4 @@
-"""How far predicted probabilities are from observed frequencies: intervals of rates, bins of equal mass, and what part of
-a loss is due to miscalibration.
-"""
+"""How far predicted probabilities are from observed frequencies, and what part of a loss is due to it."""
 
 from __future__ import annotations
 
@@ -9,6 +7,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from ce_cli.kernels.smoothing import product
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
@@ -79,7 +79,7 @@ def decomposition(rows: Forecasts) -> Decomposition:
     Source: Dimitriadis, Gneiting and Jordan, "Stable reliability diagrams for probabilistic classifiers" (2021).
     """
     total = float(rows.weight.sum())
-    score = float(_mean_loss(rows, total))
+    score = _mean_loss(rows, total)
     positive, negative = rows.weight * rows.outcome, rows.weight * (1.0 - rows.outcome)
     # Where probabilities round to 1, their complements still tell them apart.
     order = np.lexsort((rows.loss_negative, rows.prob))
@@ -98,10 +98,8 @@ def decomposition(rows: Forecasts) -> Decomposition:
 
 
 def _mean_loss(rows: Forecasts, total: float) -> float:
-    # 0 times an infinite loss is 0.
-    happened = np.where(rows.outcome > 0, rows.outcome, 0.0) * np.where(rows.outcome > 0, rows.loss_positive, 0.0)
-    failed = np.where(rows.outcome < 1, 1.0 - rows.outcome, 0.0) * np.where(rows.outcome < 1, rows.loss_negative, 0.0)
-    return float((rows.weight * (happened + failed)).sum()) / total
+    losses = product(rows.outcome, rows.loss_positive) + product(1.0 - rows.outcome, rows.loss_negative)
+    return float((rows.weight * losses).sum()) / total
 
 
 def _starts(*keys: Floats) -> Ints:

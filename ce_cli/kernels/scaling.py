@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from ce_cli.kernels.smoothing import product
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +31,7 @@ ONE_CLASS = "one_class"
 _SLICE_CELLS = 1 << 16
 _MAX_STEPS = 200
 _LAST_STEP = 1e-12
+_LARGE = 1e100
 _FARTHEST = 700.0  # of log(1/T): what lies beyond is beyond float64
 
 
@@ -39,10 +42,10 @@ class Scalable(Protocol):
         """Return the loss of every row, `(n,) float64`, nats."""
 
     def slopes(self, beta: float) -> tuple[Floats, Floats]:
-        """Return the first and the second derivative of every row's loss by β, `(n,) float64` each."""
+        """Return β times the first and β² times the second derivative of every row's loss by β, `(n,) float64` each."""
 
     def limits(self) -> tuple[Floats, Floats]:
-        """Return the first derivative at β = 0 and what it tends to for β → ∞."""
+        """Return the first derivative at β = 0 and what it tends to for β → ∞, divided by the same positive number."""
 
 
 class Scaled(NamedTuple):
@@ -68,20 +71,21 @@ class BinaryOdds:
 
     def losses(self, beta: float, intercept: float = 0.0) -> Floats:
         """Return y softplus(-u) + (1 - y) softplus(u) with u = β z + intercept."""
-        scaled = beta * self.odds + intercept
+        with np.errstate(over="ignore"):
+            scaled = beta * self.odds + intercept
         common = np.log1p(np.exp(-np.abs(scaled)))
         positive, negative = np.maximum(-scaled, 0.0) + common, np.maximum(scaled, 0.0) + common
-        result: Floats = self.outcome * positive + (1.0 - self.outcome) * negative
-        return result
+        return product(self.outcome, positive) + product(1.0 - self.outcome, negative)
 
     def slopes(self, beta: float) -> tuple[Floats, Floats]:
-        """Return (σ(βz) - y) z and σ(βz) σ(-βz) z²."""
-        scaled = beta * self.odds
-        return (_sigmoid(scaled) - self.outcome) * self.odds, _spread(scaled) * np.square(self.odds)
+        """Return (σ(u) - y) u and σ(u) σ(-u) u² with u = βz."""
+        scaled = _within(beta, self.odds)
+        return (_sigmoid(scaled) - self.outcome) * scaled, _spread(scaled) * np.square(scaled)
 
     def limits(self) -> tuple[Floats, Floats]:
-        """Return (½ - y) z and ([z > 0] - y) z."""
-        return (0.5 - self.outcome) * self.odds, ((self.odds > 0) - self.outcome) * self.odds
+        """Return (½ - y) z and ([z > 0] - y) z, divided by the largest z."""
+        odds = self.odds / (float(np.abs(self.odds).max()) or 1.0)
+        return (0.5 - self.outcome) * odds, ((odds > 0) - self.outcome) * odds
 
 
 class ClassLogits:
@@ -97,37 +101,45 @@ class ClassLogits:
         """Return Σy · log Σ exp(βz) - β Σ y z."""
 
         def log_sum(logits: Floats) -> tuple[Floats]:
-            terms = np.exp(beta * logits)
+            with np.errstate(over="ignore"):
+                terms = np.exp(beta * logits)
             terms[np.arange(len(terms)), logits.argmax(axis=1)] = 0.0
             return (np.log1p(terms.sum(axis=1)),)
 
         (found,) = self._in_slices(log_sum)
-        result: Floats = self.total * found - beta * self.aim
+        with np.errstate(over="ignore"):
+            result: Floats = self.total * found - beta * self.aim
         return result
 
     def slopes(self, beta: float) -> tuple[Floats, Floats]:
-        """Return Σy · E[z] - Σ y z and Σy · Var[z] under the scaled probabilities."""
+        """Return Σy · E[u] - Σ y u and Σy · Var[u] with u = βz, under the scaled probabilities."""
 
         def moments(logits: Floats) -> tuple[Floats, Floats]:
-            terms = np.exp(beta * logits)
-            finite = np.where(np.isneginf(logits), 0.0, logits)
+            finite = _within(beta, logits)
+            terms = np.exp(finite)
             total = terms.sum(axis=1)
             mean = (terms * finite).sum(axis=1) / total
             finite -= mean[:, None]
             return mean, (terms * np.square(finite)).sum(axis=1) / total
 
         mean, variance = self._in_slices(moments)
-        return self.total * mean - self.aim, self.total * variance
+        return self.total * mean - _within(beta, self.aim), self.total * variance
 
     def limits(self) -> tuple[Floats, Floats]:
-        """Return Σy times the mean of the finite logits, less Σ y z; and -Σ y z, as the largest is 0."""
+        """Return Σy times the mean of the finite logits, less Σ y z; and -Σ y z; divided by the lowest logit."""
+
+        def lowest(logits: Floats) -> tuple[Floats]:
+            return (np.where(np.isneginf(logits), 0.0, logits).min(axis=1),)
+
+        scale = -float(self._in_slices(lowest)[0].min()) or 1.0
 
         def mean_finite(logits: Floats) -> tuple[Floats]:
             there = logits > -np.inf
-            return (np.where(there, logits, 0.0).sum(axis=1) / there.sum(axis=1),)
+            return (np.where(there, logits / scale, 0.0).sum(axis=1) / there.sum(axis=1),)
 
         (mean,) = self._in_slices(mean_finite)
-        return self.total * mean - self.aim, 0.0 - self.aim
+        aim = self.aim / scale
+        return self.total * mean - aim, 0.0 - aim
 
     def _in_slices(self, work: Callable[[Floats], tuple[Floats, ...]]) -> tuple[Floats, ...]:
         """Do the work on a few rows at a time, which bounds the memory and stays in the cache."""
@@ -152,18 +164,17 @@ def fit_temperature(rows: Scalable, weight: Floats, start: float = 1.0) -> Scale
     def slope(log_beta: float) -> tuple[float, float]:
         beta = math.exp(log_beta)
         first, second = rows.slopes(beta)
-        value = float((weight * first).sum())
-        return value, beta * float((weight * second).sum())
+        return float((weight * first).sum()), float((weight * second).sum())
 
     found = _root(slope, -math.log(start))
     return Scaled(None, ALL_RIGHT if found > 0 else BACKWARDS) if math.isinf(found) else Scaled(math.exp(-found))
 
 
 def _root(function: Callable[[float], tuple[float, float]], start: float) -> float:
-    """Return where an increasing function is 0, given its value and derivative; ±inf where that is out of reach.
+    """Return where a function goes from negative to positive; ±inf where that is out of reach.
 
-    Each step is Newton's where that stays inside the bracket, else the middle of it, or twice as far out while one of its
-    ends is open.
+    The function gives its value and a slope that is its derivative at the root. Each step is Newton's where that stays
+    inside the bracket, else the middle of it, or twice as far out while one of its ends is open.
     """
     low, high = -math.inf, math.inf
     at, reach = start, 1.0
@@ -175,17 +186,17 @@ def _root(function: Callable[[float], tuple[float, float]], start: float) -> flo
         step = -value / slope if slope > 0 else math.copysign(math.inf, -value)
         if abs(step) <= _LAST_STEP * (1 + abs(at)):
             return at + step
-        if math.isinf(low) or math.isinf(high):
+        if math.isinf(high - low):
+            if abs(at) == _FARTHEST:
+                break
             step = math.copysign(min(abs(step), reach), step)
             reach *= 2
         elif not low < at + step < high:
             step = (low + high) / 2 - at
-        at += step
-        if abs(at) > _FARTHEST:
-            return math.copysign(math.inf, at)
-        if high - low <= _LAST_STEP * (1 + abs(at)):
+        if at + step == at:
             break
-    return at
+        at = min(max(at + step, -_FARTHEST), _FARTHEST)
+    return at if math.isfinite(high - low) else math.copysign(math.inf, at)
 
 
 def fit_line(rows: BinaryOdds, weight: Floats) -> Line:
@@ -245,6 +256,13 @@ def _newton(rows: BinaryOdds, weight: Floats, intercept: float) -> tuple[float, 
             return (slope - d1, intercept - d0) if gain < 1e-12 else (slope, intercept)
         slope, intercept, loss = slope - share * d1, intercept - share * d0, tried
     return slope, intercept
+
+
+def _within(beta: float, values: Floats) -> Floats:
+    """Return β times the values, none so large that a sum of squares overflows: only their sign matters then."""
+    with np.errstate(over="ignore"):
+        scaled = beta * values
+    return np.clip(scaled, -_LARGE, _LARGE)
 
 
 def _sigmoid(values: Floats) -> Floats:

@@ -1,1 +1,4 @@
-"""What the page says of each section of a report: one module for each, with a function `lines`."""
+"""The sections of the page that aspects add: one module each, named as the section in the report.
+
+Each has `lines(report, width, color) -> list[Text]`: no line is wider than `width`, and names from data pass `safe`.
+"""

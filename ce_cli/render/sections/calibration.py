@@ -131,7 +131,8 @@ def _reliability(section: _Section, report: Report, width: int, *, color: bool) 
         drawn = (_Span(_drawn(one, size, marks), style) for one, style in zip(shown, styles, strict=True))
         columns.append(_Column(f"0{' ' * (size - 2)}1", tuple(drawn), left=True))
     inside = len(shown) - sum(outside)
-    told = f"mean probability within the {100 * report.confidence:g} % interval of the observed rate in {inside} of {len(shown)} bins"
+    interval_is = f"{100 * report.confidence:g} % interval of the observed rate"
+    told = f"mean probability within the {interval_is} in {inside} of {plural(len(shown), 'bin')}"
     legend = f"{marks[2]} observed rate and its interval, {marks[1]} mean probability, {marks[3]} both"
     return [
         *_prose(_Span("reliability" + GAP, TITLE), told, width, QUIET),
