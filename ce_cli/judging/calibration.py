@@ -54,6 +54,7 @@ _WITHOUT_LINE = {
     scaling.FLAT: "there is no best line: every probability is the same",
 }
 _IN_A_FOLD = "no gain can be told: without the rows of one of the folds {}"
+_SURE = "there is nothing to scale: every probability with a finite loss is exactly 0 or 1"
 _TOO_FEW = "there are too few rows with a finite loss to hold any out"
 
 
@@ -333,10 +334,14 @@ def _class_problem(hashes: Words, columns: tuple[Floats, ...]) -> _Problem:
     )
 
 
+def _nothing(problem: _Problem) -> str:
+    return _SURE if problem.sure.any() else _TOO_FEW
+
+
 def _temperature(plan: EvalPlan, problem: _Problem, metrics: dict[str, Metric]) -> dict[str, Any]:
     """Return the best temperature of all rows, and what those of the folds save on the rows held out."""
     if len(problem.row) == 0:
-        return {"value": None, "reason": _TOO_FEW}
+        return {"value": None, "reason": _nothing(problem)}
     whole = fit_temperature(problem.scalable, problem.weight)
     if whole.temperature is None:
         return {"value": None, "reason": _WITHOUT_TEMPERATURE[whole.reason or ""]}
@@ -369,7 +374,7 @@ def _platt(plan: EvalPlan, problem: _Problem) -> dict[str, Any]:
     rows = problem.scalable
     assert isinstance(rows, BinaryOdds)
     if len(problem.row) == 0:
-        return {"slope": None, "intercept": None, "reason": _TOO_FEW}
+        return {"slope": None, "intercept": None, "reason": _nothing(problem)}
     whole = fit_line(rows, problem.weight)
     if whole.slope is None:
         return {"slope": None, "intercept": None, "reason": _WITHOUT_LINE[whole.reason or ""]}

@@ -194,7 +194,9 @@ def test_the_bins_hold_what_is_in_them(data, weighted: bool) -> None:
     for one in found:
         there = [at for at, k in enumerate(number) if k / BINS == one.lower]
         total = sum(Fraction(weight[at]) for at in there)
-        mean, rate = (sum(Fraction(weight[at]) * Fraction(side[at]) for at in there) / total for side in (prob, outcome))
+        mean, rate = (
+            sum(Fraction(weight[at]) * Fraction(side[at]) for at in there) / total for side in (prob, outcome)
+        )
         squares = sum(Fraction(weight[at]) ** 2 for at in there)
         assert (one.n, one.upper) == (len(there), (number[there[0]] + 1) / BINS)
         assert (one.predicted, one.observed, one.weight) == (float(mean), float(rate), float(total))
