@@ -32,6 +32,7 @@ _SLICE_CELLS = 1 << 16
 _MAX_STEPS = 200
 _LAST_STEP = 1e-12
 _LARGE = 1e100
+_NOTHING = 1e-15  # of the heaviest row's weight, or of an outcome
 _FARTHEST = 700.0  # of log(1/T): what lies beyond is beyond float64
 
 
@@ -202,10 +203,10 @@ def _root(function: Callable[[float], tuple[float, float]], start: float) -> flo
 def fit_line(rows: BinaryOdds, weight: Floats) -> Line:
     """Return the slope and the intercept of the log-odds that minimise the mean loss, by Newton's method with backtracking.
 
-    weight: `(n,) float64`, of at least 0; rows of weight 0 do not count. There is none where the log-odds separate the
-    outcomes, where there is one class, or where the log-odds are all the same.
+    weight: `(n,) float64`, of at least 0; rows that weigh less than 1e-15 of the heaviest do not count. There is none where
+    the log-odds separate the outcomes, where there is one class, or where the log-odds are all the same.
     """
-    there = weight > 0
+    there = weight > _NOTHING * weight.max()
     odds, outcome, weight = rows.odds[there], rows.outcome[there], weight[there]
     reason = _without_line(odds, outcome)
     if reason is not None:
@@ -215,13 +216,13 @@ def fit_line(rows: BinaryOdds, weight: Floats) -> Line:
     x = odds / scale
     centre = float((weight * x).sum())
     x = x - centre
-    rate = float((weight * outcome).sum())
-    slope, intercept = _newton(BinaryOdds(x, outcome), weight, math.log(rate / (1 - rate)))
+    positive, negative = float((weight * outcome).sum()), float((weight * (1.0 - outcome)).sum())
+    slope, intercept = _newton(BinaryOdds(x, outcome), weight, math.log(positive / negative))
     return Line(slope / scale, intercept - slope * centre)
 
 
 def _without_line(odds: Floats, outcome: Floats) -> str | None:
-    with_positive, with_negative = odds[outcome > 0], odds[outcome < 1]
+    with_positive, with_negative = odds[outcome > _NOTHING], odds[1.0 - outcome > _NOTHING]
     if len(with_positive) == 0 or len(with_negative) == 0:
         return ONE_CLASS
     if odds.min() == odds.max():

@@ -141,6 +141,7 @@ def test_the_line_is_that_of_logistic_regression(seed: int, scale: float, shift:
         ([1.0, 2.0, 2.0], [1.0, 0.0, 0.0], scaling.SEPARABLE),
         ([1.0, 2.0, 2.0, 3.0], [0.0, 0.0, 1.0, 1.0], scaling.SEPARABLE),
         ([1.0, 1.0], [0.0, 1.0], scaling.FLAT),
+        ([1.0, 2.0, 3.0], [0.0, 5e-324, 1e-20], scaling.ONE_CLASS),
     ],
 )
 def test_where_there_is_no_best_line_it_says_why(odds, outcome, reason: str) -> None:

@@ -43,18 +43,22 @@ _Section = dict[str, Any]
 def lines(report: Report, width: int, *, color: bool) -> list[Line]:
     """Return what the page says of the calibration."""
     section = report.sections["calibration"]
-    found = [_title(section, report), *_verdict(section, report, width), *_entries(_figures(section, report), width)]
+    found = [
+        *_title(section, report, width),
+        *_verdict(section, report, width),
+        *_entries(_figures(section, report), width),
+    ]
     for part in (_reliability(section, report, width, color=color), _losses(section, report, width, color=color)):
         found += [_line(), *part] if part else []
     return found
 
 
-def _title(section: _Section, report: Report) -> Line:
+def _title(section: _Section, report: Report, width: int) -> list[Line]:
     what = "rows" if report.task != "multilabel" else "rows with their labels"
     used = f"all {section['n']:,} {what}"
     if section["n_used"] < section["n"]:
         used = f"bins of all {section['n']:,} {what}, the rest of a sample"
-    return _line(_Span("calibration", TITLE), _Span(f"{GAP}{section['of']}; {used}", QUIET))
+    return _prose(_Span("calibration" + GAP, TITLE), f"{section['of']}; {used}", width, QUIET)
 
 
 def _verdict(section: _Section, report: Report, width: int) -> list[Line]:
