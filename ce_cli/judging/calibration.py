@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Context
 
 MOST_ROWS = 100_000
-MOST_CELLS = 2_000_000
+MOST_CELLS = 1_000_000
 FOLDS = 5
+_SLICE_CELLS = 1 << 17
 _LOSS_EDGES = (0.0, *(digit * 10.0**power for power in (-3, -2, -1, 0, 1) for digit in (1, 2, 5)), 100.0, math.inf)
 
 _OF = {
@@ -72,10 +73,10 @@ class CalibrationSample:
 
     def add(self, rows: JudgedRows) -> None:
         """Add rows of positive weight."""
-        if self._plan.task == "multiclass":
-            self._add_classes(rows)
-        else:
-            self._add_odds(rows)
+        add = self._add_odds if self.logits is None else self._add_classes
+        step = max(1, _SLICE_CELLS // self._plan.k)
+        for start in range(0, len(rows.rows), step):
+            add(rows, slice(start, start + step))
 
     def merge(self, other: CalibrationSample) -> None:
         """Add what another one has seen."""
@@ -83,39 +84,50 @@ class CalibrationSample:
         if self.logits is not None and other.logits is not None:
             self.logits.merge(other.logits)
 
-    def _add_odds(self, rows: JudgedRows) -> None:
-        at = self.events.wanted(rows.rows)
-        label = rows.block.label[at]
-        scores = _clipped(self._plan, rows.block.scores[at])
+    def _add_odds(self, rows: JudgedRows, part: slice) -> None:
+        some = _wanted(self.events, rows, part)
+        label, scores = some.label, _clipped(self._plan, some.scores)
         if self._plan.task == "multilabel":
             scores = scores.reshape(-1, 1)
             known = rows.block.extra.get("known")
-            label = label if known is None else np.where(known[at], label, np.nan)
+            label = label if known is None else np.where(known[some.at], label, np.nan)
         sides = both_sides(self._plan, scores)
         columns = (sides.prob_positive, sides.loss_positive, sides.loss_negative)
         shaped = [column.reshape(label.shape) for column in columns]
-        self.events.add(rows.rows[at], (_weight(rows, at), *shaped, label), seen=len(rows.rows))
+        self.events.add(some.rows, (some.weight, *shaped, label), seen=some.seen)
 
-    def _add_classes(self, rows: JudgedRows) -> None:
+    def _add_classes(self, rows: JudgedRows, part: slice) -> None:
         assert self.logits is not None
-        at = self.events.wanted(rows.rows)
-        scores = _clipped(self._plan, rows.block.scores[at])
-        prob = rows.scored.confidence[at]
-        right, wrong = _sides_of_top(self._plan, scores, prob)
-        outcome = rows.scored.outcome[at].astype(np.float64)
-        self.events.add(rows.rows[at], (_weight(rows, at), prob, right, wrong, outcome), seen=len(rows.rows))
-        at = self.logits.wanted(rows.rows)
-        logits = _logits(self._plan, _clipped(self._plan, rows.block.scores[at]))
-        label = rows.block.label[at]
-        if label.ndim == 2:
-            aim, total = product(label, logits).sum(axis=1), label.sum(axis=1)
+        some = _wanted(self.events, rows, part)
+        prob = rows.scored.confidence[some.at]
+        right, wrong = _sides_of_top(self._plan, _clipped(self._plan, some.scores), prob)
+        outcome = rows.scored.outcome[some.at].astype(np.float64)
+        self.events.add(some.rows, (some.weight, prob, right, wrong, outcome), seen=some.seen)
+        some = _wanted(self.logits, rows, part)
+        logits = _logits(self._plan, _clipped(self._plan, some.scores))
+        if some.label.ndim == 2:
+            aim, total = product(some.label, logits).sum(axis=1), some.label.sum(axis=1)
         else:
-            aim, total = multiclass.pick(logits, label.astype(np.int64)), np.ones(len(at))
-        self.logits.add(rows.rows[at], (_weight(rows, at), logits, aim, total), seen=len(rows.rows))
+            aim, total = multiclass.pick(logits, some.label.astype(np.int64)), np.ones(len(some.at))
+        self.logits.add(some.rows, (some.weight, logits, aim, total), seen=some.seen)
 
 
-def _weight(rows: JudgedRows, at: Ints) -> Floats:
-    return np.ones(len(at)) if rows.weight is None else rows.weight[at]
+class _Some(NamedTuple):
+    """Rows that a sample wants, of those it has `seen`: their positions, numbers, weights, labels and scores."""
+
+    seen: int
+    at: Ints
+    rows: Ints
+    weight: Floats
+    label: Floats
+    scores: Floats
+
+
+def _wanted(sample: RowSample, rows: JudgedRows, part: slice) -> _Some:
+    numbers = rows.rows[part]
+    at = part.start + sample.wanted(numbers)
+    weight = np.ones(len(at)) if rows.weight is None else rows.weight[at]
+    return _Some(len(numbers), at, rows.rows[at], weight, rows.block.label[at], rows.block.scores[at])
 
 
 def _clipped(plan: EvalPlan, scores: Floats) -> Floats:

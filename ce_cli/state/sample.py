@@ -69,14 +69,26 @@ class RowSample:
             return
         hashes = np.concatenate(self._hashes)
         order = np.argsort(hashes, kind="stable")[: self.limit]
-        parts = list(zip(*self._columns, strict=True))
+        place = np.full(len(hashes), -1, dtype=np.int64)
+        place[order] = np.arange(len(order))
+        places = np.split(place, np.cumsum([len(part) for part in self._hashes])[:-1])
+        columns = [list(parts) for parts in zip(*self._columns, strict=True)]
         self._columns.clear()
-        # One column at a time, so that the memory for one of them is needed twice and not for all.
-        chosen = tuple(np.concatenate(parts.pop(0))[order] for _ in range(len(parts)))
+        # One piece of one column after another, so that little is held twice.
+        chosen = tuple(_gathered(columns.pop(0), places, len(order)) for _ in range(len(columns)))
         self._hashes, self._columns = [hashes[order]], [chosen]
         self._size = len(order)
         if self._size == self.limit:
             self._highest = self._hashes[0][-1]
+
+
+def _gathered(pieces: list[Floats], places: Sequence[Ints], size: int) -> Floats:
+    """Return the pieces as one column of this size, each row at its place, or nowhere where that is -1; empties the list."""
+    column = np.empty((size, *pieces[0].shape[1:]))
+    for place in places:
+        piece, there = pieces.pop(0), place >= 0
+        column[place[there]] = piece[there]
+    return column
 
 
 def _hashes(rows: Ints) -> Words:
