@@ -112,12 +112,25 @@ def _starts(*keys: Floats) -> Ints:
 
 
 def _pooled(positive: Floats, negative: Floats) -> Ints:
-    """Return where each block of the isotonic regression of the rates begins."""
-    from scipy.optimize import isotonic_regression
+    """Return where each block of the isotonic regression of the rates P/(P + N) begins.
 
-    weight = positive + negative
-    blocks: Ints = isotonic_regression(positive / weight, weights=weight).blocks[:-1].astype(np.int64)
-    return blocks
+    Blocks are pooled with the one before as long as that has no lower rate (Ayer et al. 1955). Each row is pooled once at
+    most, so a plain loop does.
+    """
+    starts: list[int] = []
+    rates: list[float] = []
+    sums: list[tuple[float, float]] = []
+    for start, (hits, weight) in enumerate(zip(positive.tolist(), (positive + negative).tolist(), strict=True)):
+        first, rate = start, hits / weight
+        while rates and rates[-1] >= rate:
+            rates.pop()
+            first, (more, other) = starts.pop(), sums.pop()
+            hits, weight = hits + more, weight + other
+            rate = hits / weight
+        starts.append(first)
+        rates.append(rate)
+        sums.append((hits, weight))
+    return np.array(starts, dtype=np.int64)
 
 
 def _entropies(positive: Floats, negative: Floats) -> float:

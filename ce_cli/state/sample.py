@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
 
 _SALT = np.uint64(0x9E3779B97F4A7C15)  # else the hash of row 0 were 0
-_SLACK = 4  # what is beyond the limit by a part of this many is cut off
+_SLACK = 8  # what is beyond the limit by a part of this many is cut off
 
 
 class RowSample:
@@ -56,6 +56,11 @@ class RowSample:
         """Return the hashes of the rows, increasing, and their columns; none without rows."""
         self._trim()
         return (self._hashes[0], self._columns[0]) if self._hashes else (np.zeros(0, dtype=np.uint64), ())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: not more than is needed."""
+        self._trim()
+        return self.__dict__
 
     def _append(self, hashes: Words, columns: tuple[Floats, ...]) -> None:
         self._hashes.append(hashes)
