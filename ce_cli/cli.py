@@ -260,6 +260,11 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 )
 @_statistics("--confidence", type=float, default=0.95, metavar="P", help="Level of the intervals.  [default: 0.95]")
 @_statistics("--ece-bins", type=int, default=15, metavar="N", help="Bins of the calibration error.  [default: 15]")
+@_statistics(
+    "--calibration",
+    is_flag=True,
+    help="Reliability bins, the parts of the loss, and what a temperature fitted on held-out folds would save.",
+)
 @_statistics("--top", type=int, default=5, metavar="K", help="How many of the worst rows to show.  [default: 5]")
 @_output("--json", is_flag=True, is_eager=True, callback=_noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")

@@ -30,6 +30,12 @@ METRICS: dict[str, str] = {
     "ece": "expected calibration error: mean distance between probability and frequency",
     "ece_l2": "calibration error as a root mean square",
     "ece_l2_debiased": "calibration error as a root mean square, less what chance alone would give",
+    "ece_max": "largest calibration error of a bin",
+    "mcb": "miscalibration: loss that a monotone correction of the probabilities would save",
+    "dsc": "discrimination: loss that telling rows apart saves, after that correction",
+    "unc": "uncertainty: loss of always predicting the frequency",
+    "temperature": "what log-odds are to be divided by: above 1 where predictions are over-confident",
+    "temperature_gain": "held-out loss that the temperature saves",
 }
 
 # The quantiles of the loss over the scored rows, as the keys of `Report.quantiles`.

@@ -86,6 +86,7 @@ class Options:
     cluster: str | None = None
     by: tuple[str, ...] = ()
     show: tuple[str, ...] = ()
+    calibration: bool = False
     jobs: int | None = None
     chunk_rows: int | None = None
     join_memory: str | int | None = None
@@ -222,6 +223,7 @@ class OptionValues(TypedDict, total=False):
     cluster: str | None
     by: str | Iterable[str]
     show: str | Iterable[str]
+    calibration: bool
     jobs: int | None
     chunk_rows: int | None
     join_memory: str | int | None

@@ -268,7 +268,9 @@ def test_every_option_is_in_the_reference() -> None:
 
 
 def test_the_metrics_that_a_report_can_hold_are_defined_and_no_others() -> None:
-    computed = set(METRICS) & strings_in(*(PACKAGE / "tasks").glob("*.py"), PACKAGE / "kernels" / "divergence.py")
+    computed = set(METRICS) & strings_in(
+        *(PACKAGE / "tasks").glob("*.py"), *(PACKAGE / "judging").glob("*.py"), PACKAGE / "kernels" / "divergence.py"
+    )
     computed |= set(METRICS) & set(Divergence._fields)
     assert "cross_entropy" in computed
     metrics = section(text_of("docs/definitions.md"), "Metrics")
@@ -301,7 +303,7 @@ def test_every_error_that_can_occur_is_described_in_order() -> None:
 def test_every_field_of_the_report_is_described() -> None:
     from ce_cli import evaluate
 
-    report = evaluate(ROOT / "sample_data" / "wine" / "logistic.csv", gates=["skill > 0"]).to_dict()
+    report = evaluate(ROOT / "sample_data" / "wine" / "logistic.csv", gates=["skill > 0"], calibration=True).to_dict()
     text = section(text_of("docs/cli.md"), "JSON report")
     fields = text.split("| issue |")[0]
     assert table_names(fields) == set(report)

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ce_cli.columns import Kind, Role, unknown_column
+from ce_cli.judging.base import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ce_cli.columns import TableInfo
-    from ce_cli.judging.base import Asked, Aspect
+    from ce_cli.judging.base import Aspect
     from ce_cli.plan import Options
 
-ASPECTS: dict[str, Asked] = {}
+
+def _calibration() -> Aspect:
+    from ce_cli.judging.calibration import CALIBRATION
+
+    return CALIBRATION
+
+
+ASPECTS: dict[str, Asked] = {
+    "calibration": Asked(lambda options: options.calibration, _calibration),
+}
 
 
 def wanted(options: Options) -> dict[str, Aspect]:

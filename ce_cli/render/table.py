@@ -36,7 +36,8 @@ KEY, QUIET, TITLE = "cyan", "dim", "bold"
 GOOD, BAD, WARNING = "green", "bold red", "yellow"
 
 _SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_entropy")
-_BESIDE = {"ece": ("ece_l2", "ece_l2_debiased")}
+_BESIDE = {"ece": ("ece_l2", "ece_l2_debiased", "ece_max")}
+_IN_SECTIONS = ("mcb", "dsc", "unc", "temperature", "temperature_gain")
 _IN_HEADLINE = ("cross_entropy", "cross_entropy_finite", "skill", "prior_entropy")
 _IN_UNIT = (
     "cross_entropy",
@@ -51,6 +52,10 @@ _IN_UNIT = (
     "log_score",
     "sequence_sum_mean",
     "sequence_mean",
+    "mcb",
+    "dsc",
+    "unc",
+    "temperature_gain",
 )
 
 _COUNTED = {
@@ -66,6 +71,9 @@ _BASELINES = {
     "multilabel": "always predicting how frequent each label is",
     "regression": "always predicting the frequencies of the bins",
 }
+
+
+Line = Text  # what sections are made of
 
 
 class _Span(NamedTuple):
@@ -365,7 +373,11 @@ def _metrics(report: Report, width: int) -> list[Text]:
 
 def _metric_order(report: Report) -> list[str]:
     """Return the metrics with a line of their own: the familiar ones first, then all others as the report has them."""
-    elsewhere = {*_IN_HEADLINE, *(name for key, names in _BESIDE.items() if key in report for name in names)}
+    elsewhere = {
+        *_IN_HEADLINE,
+        *_IN_SECTIONS,
+        *(name for key, names in _BESIDE.items() if key in report for name in names),
+    }
     first = [name for name in _SHOWN_FIRST if name in report]
     return first + [name for name in report.metrics if name not in elsewhere and name not in first]
 

@@ -26,6 +26,18 @@ class _Columns(NamedTuple):
     outcome: list[Fraction]
 
 
+class FilledBin(NamedTuple):
+    """A bin with rows: (lower, upper], their number, the effective one, their weight, and the weighted means."""
+
+    lower: float
+    upper: float
+    n: int
+    effective: float
+    weight: float
+    predicted: float
+    observed: float
+
+
 class CalibrationBins:
     """Σw, Σwp and Σwy by bin of the predicted probability p; y is the outcome in [0, 1].
 
@@ -84,6 +96,24 @@ class CalibrationBins:
         """Return the expected calibration error Σ_b (W_b/W) |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015)."""
         return _l1(self._filled())
 
+    def largest(self) -> float:
+        """Return the maximum calibration error max_b |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015)."""
+        return to_float(max(abs(gap) for _, gap, _, _ in self._filled()))
+
+    def filled(self) -> list[FilledBin]:
+        """Return the bins that have rows, of all groups together."""
+        size = self._bins + 1
+        counts = self._n.reshape(self._groups, size).sum(axis=0).tolist()
+        joined = zip(*map(_first_joined, self._over_groups()), strict=True)
+        found = []
+        for at, (weight, squares, prob, outcome) in enumerate(joined):
+            n = counts[at + 1] + (counts[0] if at == 0 else 0)
+            if n:
+                means = to_float(prob / weight), to_float(outcome / weight)
+                lower, upper = self._edges[at : at + 2].tolist()
+                found.append(FilledBin(lower, upper, n, to_float(weight**2 / squares), to_float(weight), *means))
+        return found
+
     def l1_by_group(self) -> list[float]:
         """Return the same for each group alone, 0 for one without rows."""
         columns = self._columns()
@@ -107,10 +137,12 @@ class CalibrationBins:
 
     def _filled(self) -> list[tuple[Fraction, Fraction, Fraction, Fraction]]:
         """Return what `_filled` does of all groups together."""
+        return _filled(self._over_groups())
+
+    def _over_groups(self) -> _Columns:
+        """Return the sums of every cell over all groups."""
         size = self._bins + 1
-        return _filled(
-            _Columns(*([sum(column[at::size], Fraction(0)) for at in range(size)] for column in self._columns()))
-        )
+        return _Columns(*([sum(column[at::size], Fraction(0)) for at in range(size)] for column in self._columns()))
 
     def _columns(self) -> _Columns:
         """Return the sums of every cell."""

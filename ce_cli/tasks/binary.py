@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ce_cli.block import Block, Pair
     from ce_cli.checks import Faults
     from ce_cli.kernels.binary import BinaryOutcome
+    from ce_cli.plan import EvalPlan
     from ce_cli.tasks.base import Checked
 
 _BLOCK_ROWS = 1 << 16
@@ -117,20 +118,25 @@ class BinaryTask(ClassTask):
         return scores, (scores != block.scores).any(axis=1)
 
     def _outcome(self, scores: Floats) -> BinaryOutcome:
-        scale, base = self._context.plan.scale, self._context.plan.log_base
-        if scores.shape[1] == 1:
-            single = np.ascontiguousarray(scores[:, 0])
-            if scale is Scale.LOGITS:
-                return binary.from_logits(single)
-            if scale is Scale.LOGPROBS:
-                return binary.from_logprobs(single, base)
-            return binary.from_probabilities(single)
-        negative, positive = np.ascontiguousarray(scores.T)
+        return both_sides(self._context.plan, scores)
+
+
+def both_sides(plan: EvalPlan, scores: Floats) -> BinaryOutcome:
+    """Return what rows have with either label, from one score of the positive class or one for each, `(n, 1 or 2)`."""
+    scale, base = plan.scale, plan.log_base
+    if scores.shape[1] == 1:
+        single = np.ascontiguousarray(scores[:, 0])
         if scale is Scale.LOGITS:
-            return pair.from_logits(negative, positive)
+            return binary.from_logits(single)
         if scale is Scale.LOGPROBS:
-            return pair.from_logprobs(negative, positive, base)
-        return pair.from_probabilities(negative, positive)
+            return binary.from_logprobs(single, base)
+        return binary.from_probabilities(single)
+    negative, positive = np.ascontiguousarray(scores.T)
+    if scale is Scale.LOGITS:
+        return pair.from_logits(negative, positive)
+    if scale is Scale.LOGPROBS:
+        return pair.from_logprobs(negative, positive, base)
+    return pair.from_probabilities(negative, positive)
 
 
 def _soft_mean(label: Floats, positive: Floats, negative: Floats, rows: Ints) -> Floats:

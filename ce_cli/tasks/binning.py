@@ -103,6 +103,7 @@ def prepare(request: Request) -> Context:
         classes="its classes are the bins",
         positive="its classes are the bins",
         ece_bins="it has no calibration error",
+        calibration="it compares the probabilities of classes with their frequencies, and bins are ordered",
     )
     layout, bins = _columns(request)
     if layout.scores.scale in ("distribution", "point"):

@@ -86,6 +86,7 @@ def prepare(request: Request) -> Context:
         "tokens",
         positive="there is no positive class among tokens",
         ece_bins="it has no calibration error",
+        calibration="it compares the probabilities of classes with their frequencies, and only what came is told of a token",
     )
     roles = _roles(request, meaning)
     if _has_classes(request, meaning, roles):

@@ -128,3 +128,14 @@ def test_a_language_model_to_base_10(tmp_path: Path) -> None:
         "ex1": pytest.approx(53.07903544873931, rel=1e-13),
         "ex2": pytest.approx(16.954247874238792, rel=1e-13),
     }
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "weighted" not in name])
+def test_published_forecasts_split_into_the_parts_of_their_loss(name: str, tmp_path: Path) -> None:
+    file, options, expected = FILES[name]
+    report = ce(DATA / file, *options, "--calibration", "--json", cwd=tmp_path, expect=0).json
+    parts = report["calibration"]["decomposition"]
+    assert parts["score"] == pytest.approx(expected, rel=1e-12)
+    assert parts["mcb"] - parts["dsc"] + parts["unc"] == pytest.approx(expected, abs=1e-12)
+    assert parts["unc"] == pytest.approx(value(report, "prior_entropy"), rel=1e-12)
+    assert sum(one["n"] for one in report["calibration"]["bins"]) == report["counts"]["scored"]

@@ -177,3 +177,29 @@ def test_groups_have_bins_of_their_own_beside_the_common_ones(rows, cut, weighte
         own = [(row[0], row[1], weight) for row, weight in zip(rows, by, strict=True) if row[3] == group]
         assert outcome == sum((Fraction(y) * Fraction(w) for _, y, w in own), Fraction(0))
         assert l1 == (brute_force(*zip(*own, strict=True))[0] if own else 0.0)
+
+
+@given(
+    st.lists(st.tuples(probs, outcomes, weights), min_size=1, max_size=30),
+    st.booleans(),
+)
+def test_the_bins_hold_what_is_in_them(data, weighted: bool) -> None:
+    prob, outcome, weight = zip(*data, strict=True)
+    weight = weight if weighted else (1.0,) * len(prob)
+    state = calibration_of(prob, outcome, weight if weighted else None)
+    number = [bin_of(p, BINS) for p in prob]
+    found = state.filled()
+    assert [one.lower for one in found] == [k / BINS for k in sorted(set(number))]
+    largest = Fraction(0)
+    for one in found:
+        there = [at for at, k in enumerate(number) if k / BINS == one.lower]
+        total = sum(Fraction(weight[at]) for at in there)
+        mean, rate = (
+            sum(Fraction(weight[at]) * Fraction(side[at]) for at in there) / total for side in (prob, outcome)
+        )
+        squares = sum(Fraction(weight[at]) ** 2 for at in there)
+        assert (one.n, one.upper) == (len(there), (number[there[0]] + 1) / BINS)
+        assert (one.predicted, one.observed, one.weight) == (float(mean), float(rate), float(total))
+        assert one.effective == float(total**2 / squares)
+        largest = max(largest, abs(mean - rate))
+    assert state.largest() == float(largest)

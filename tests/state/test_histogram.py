@@ -95,3 +95,18 @@ def test_a_strided_block():
     state = LossHistogram()
     state.add(values[::2])
     assert state.quantile(0.5) == histogram_of(values[::2].copy()).quantile(0.5)
+
+
+def test_losses_between_edges_are_counted() -> None:
+    generator = np.random.default_rng(5)
+    losses = np.concatenate([generator.exponential(1.0, 5000), [0.0, 0.0, math.inf], generator.exponential(1e-3, 500)])
+    state = LossHistogram()
+    state.add(losses)
+    edges = (0.0, 0.001, 0.01, 0.1, 1.0, 10.0, math.inf)
+    counts = state.between(edges)
+    exact, _ = np.histogram(losses[losses < math.inf], bins=edges[:-1])
+    assert counts[-1] == 1
+    assert sum(counts) == len(losses)
+    near = [sum(abs(loss / edge - 1) < 0.01 for edge in edges[1:-1]) for loss in losses if 0 < loss < math.inf]
+    assert np.abs(np.array(counts[:5]) - exact).sum() <= 2 * sum(near)
+    assert LossHistogram().between(edges) == [0] * 7
