@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def _unit(context: Context) -> str:
 
 def _judge(context: Context, options: Options, state: EvalState, report: Report) -> Judgement:
     gathered: BootstrapState = state.aspects["bootstrap"]
-    section = {
+    section: dict[str, Any] = {
         "replicates": options.bootstrap,
         "seed": options.seed,
         "unit": _unit(context),

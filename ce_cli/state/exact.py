@@ -264,7 +264,7 @@ class Factor(NamedTuple):
     mantissa: Floats
     exponent: Ints | None
 
-    def at(self, rows: Ints | Bools) -> Factor:
+    def at(self, rows: Ints | Bools | slice) -> Factor:
         """Return some of the values."""
         return Factor(self.mantissa[rows], None if self.exponent is None else self.exponent[rows])
 
