@@ -36,4 +36,4 @@ METRICS: dict[str, str] = {
 QUANTILES: tuple[str, ...] = ("0.5", "0.9", "0.99", "1")
 
 # The metrics that a bootstrap has an interval of.
-BOOTSTRAPPED: tuple[str, ...] = ("cross_entropy", "perplexity", "bits_per_token")
+BOOTSTRAPPED: tuple[str, ...] = ("cross_entropy", "perplexity", "bits_per_token", "accuracy", "brier")

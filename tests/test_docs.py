@@ -313,7 +313,8 @@ def test_every_field_of_the_report_is_described() -> None:
 
 def test_every_issue_is_described() -> None:
     trees = [
-        ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "summary.py", *PACKAGE.glob("tasks/*.py"), *PACKAGE.glob("judging/*.py"))
+        ast.parse(path.read_text(encoding="utf-8"))
+        for path in (PACKAGE / "summary.py", *PACKAGE.glob("tasks/*.py"), *PACKAGE.glob("judging/*.py"))
     ]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]

@@ -56,7 +56,7 @@ def test_resamples_of_rows_are_those_of_the_counts():
     prob, label, loss = binary(1500)
     found = section(prob, label, seed=11)
     assert (found["replicates"], found["seed"], found["unit"], found["empty"]) == (200, 11, "row", 0)
-    assert list(found["metrics"]) == ["cross_entropy"]
+    assert list(found["metrics"]) == ["cross_entropy", "accuracy", "brier"]
     close(found["metrics"]["cross_entropy"], expected(loss, np.ones(1500), counts_of(unit_words(np.arange(1500)), 11)))
     assert found["metrics"]["cross_entropy"]["value"] == evaluate(prob, label).cross_entropy.value
 
@@ -187,13 +187,43 @@ def test_replicates_have_the_distribution_of_a_multinomial_bootstrap():
     drawn = loss[rng.integers(0, 300, (3000, 300))].mean(axis=1)
     state = BootstrapState(0, 3000, None, repeated=False)
     state.add(SimpleNamespace(scored=Scored(loss=loss), weight=None, rows=np.arange(300)))
-    assert stats.ks_2samp(state.means(), drawn).pvalue > 0.01
+    assert stats.ks_2samp(state.means()["cross_entropy"], drawn).pvalue > 0.01
 
 
-def test_an_infinite_loss_has_no_interval():
-    report = evaluate([0.0, 0.5, 0.3], [1, 1, 0], bootstrap=100)
-    assert report.sections["bootstrap"]["metrics"] == {}
+def test_an_infinite_loss_has_no_interval_but_accuracy_and_brier_have():
+    prob, label, _ = binary(200)
+    prob[0], label[0] = 0, 1
+    report = evaluate(prob, label, bootstrap=200)
+    found = report.sections["bootstrap"]["metrics"]
+    assert list(found) == ["accuracy", "brier"]
     assert "no_bootstrap" in [issue.code for issue in report.issues]
+    counts = counts_of(unit_words(np.arange(200)))
+    close(found["brier"], expected((prob - label) ** 2, np.ones(200), counts))
+    tokens = table(logprob=[-math.inf, -1.0])
+    assert section(tokens, task="tokens")["metrics"] == {}
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weights": {"1": 3}}, {"label_smoothing": 0.1}])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_accuracy_and_brier_have_one_too(options, weighted, tied):
+    if tied and options:
+        options = {}
+    prob, label, _ = binary(700)
+    label = label.astype(float)
+    if tied:
+        label[::9] = 0.5
+    weight = np.random.default_rng(5).uniform(0.1, 3, 700) if weighted else np.ones(700)
+    data = table(prob=prob, label=label, weight=weight)
+    report = evaluate(data, bootstrap=200, **options, **({"weight_col": "weight"} if weighted else {}))
+    found = report.sections["bootstrap"]["metrics"]
+    counts = counts_of(unit_words(np.arange(700)))
+    close(found["brier"], expected((prob - label) ** 2, weight, counts))
+    judged = weight * (label != 0.5)
+    close(found["accuracy"], expected(((prob > 0.5) == (label > 0.5)).astype(float), judged, counts))
+    for name in ("accuracy", "brier"):
+        assert found[name]["value"] == report[name].value
+        assert found[name]["stderr"] == pytest.approx(report[name].stderr, rel=4 / math.sqrt(400))
 
 
 def test_few_rows():
@@ -205,8 +235,13 @@ def test_few_rows():
 
 
 def test_equal_losses_have_no_spread():
-    found = section([0.3] * 50, [1] * 50)["metrics"]["cross_entropy"]
-    assert found == {"value": -math.log(0.3), "stderr": 0, "lower": -math.log(0.3), "upper": -math.log(0.3)}
+    found = section([0.3] * 50, [1] * 50)["metrics"]
+    assert found["cross_entropy"] == {
+        "value": -math.log(0.3),
+        "stderr": 0,
+        "lower": -math.log(0.3),
+        "upper": -math.log(0.3),
+    }
 
 
 def test_multilabel_and_regression_have_one_too():

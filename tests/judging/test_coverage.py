@@ -106,7 +106,7 @@ def test_rows_taken_for_independent_would_not_do():
 
 def resampled(state, loss, rows):
     state.add(SimpleNamespace(scored=Scored(loss=loss), weight=None, rows=rows))
-    return percentile_interval(state.means(), 0.95)
+    return percentile_interval(state.means()["cross_entropy"], 0.95)
 
 
 def test_bootstrap():
@@ -136,4 +136,4 @@ def test_bootstrap_and_t_agree_on_the_standard_error():
     loss = losses(np.random.default_rng(4), 2000)
     state = BootstrapState(0, 2000, None, repeated=False)
     state.add(SimpleNamespace(scored=Scored(loss=loss), weight=None, rows=np.arange(2000)))
-    assert np.std(state.means(), ddof=1) == pytest.approx(stats.sem(loss), rel=4 / math.sqrt(2 * 2000))
+    assert np.std(state.means()["cross_entropy"], ddof=1) == pytest.approx(stats.sem(loss), rel=4 / math.sqrt(2 * 2000))
