@@ -455,7 +455,7 @@ def _progress(values: dict[str, Any], options: Options, predictions: Any, labels
     if options.bootstrap is not None:
         from ce_cli.judging.bootstrap import cost
 
-        task = f"bootstrap of {options.bootstrap:,}"
+        task = f"bootstrap {options.bootstrap:,}"
         _print(f"ce-eval: {cost(options, rows)}", sys.stderr)
     return Progress(total_bytes=total, total_rows=rows, stream=sys.stderr, task=task)
 

@@ -20,7 +20,8 @@ class Progress:
 
     The share that is done is that of `total_bytes`, else of `total_rows`, else unknown: then there is no bar. `width`
     returns the columns of the terminal and is asked at every drawing, as windows change their size. `task` says what takes
-    longer than reading. Only ASCII is written. For one thread; also a context manager, which closes.
+    longer than reading, and stands in place of the bytes read. Only ASCII is written. For one thread; also a context manager,
+    which closes.
     """
 
     def __init__(
@@ -102,13 +103,13 @@ class Progress:
         rate = rows / elapsed if elapsed > 0 else 0.0
         parts = [] if done is None else [f"{int(100 * done):3d} %"]
         parts.append(f"{rows:,} rows")
-        if bytes_done:
+        if self._task:
+            parts.append(self._task)
+        elif bytes_done:
             parts.append(_size(bytes_done))
         parts.append(f"{rate:,.0f} rows/s")
         if done:
             parts.append(f"{_duration(elapsed * (1 - done) / done)} left")
-        if self._task:
-            parts.append(self._task)
         return parts
 
 
