@@ -58,7 +58,7 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # likewise
 class Replicates(click.ParamType):  # type: ignore[type-arg]  # likewise
     """A number that may be left out."""
 
-    name = "N"
+    name = "integer"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the number; a path in its place was meant to be an argument."""
@@ -279,8 +279,8 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     is_flag=False,
     flag_value=str(USUAL_REPLICATES),
     metavar="[N]",
-    help=f"Interval of the mean loss from N resamples of the rows, or of whole clusters or sequences; {USUAL_REPLICATES} "
-    "where N is left out.",
+    help=f"Intervals of loss, accuracy and Brier score from N resamples of the rows, or of whole clusters or sequences; "
+    f"{USUAL_REPLICATES} where N is left out.",
 )
 @_statistics("--seed", type=int, default=0, metavar="S", help="Seed of what is drawn at random.  [default: 0]")
 @_statistics("--ece-bins", type=int, default=15, metavar="N", help="Bins of the calibration error.  [default: 15]")

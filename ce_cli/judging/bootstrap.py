@@ -153,7 +153,7 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
     }
     if not gathered.infinite:
         return Judgement(section)
-    message = "with an infinite loss the mean has no bootstrap interval"
+    message = "with an infinite loss the mean loss has no bootstrap interval"
     return Judgement(section, issues=(Issue("no_bootstrap", "note", message),))
 
 

@@ -96,4 +96,4 @@ def test_an_infinite_loss_is_told(tmp_path: Path) -> None:
     report = ce("p.csv", "--bootstrap", "--json", cwd=tmp_path, expect=0).json
     assert list(report["bootstrap"]["metrics"]) == ["accuracy", "brier"]
     assert "no_bootstrap" in [issue["code"] for issue in report["issues"]]
-    assert "the mean has no bootstrap interval" in ce("p.csv", "--bootstrap", cwd=tmp_path, expect=0).out
+    assert "the mean loss has no bootstrap interval" in ce("p.csv", "--bootstrap", cwd=tmp_path, expect=0).out
