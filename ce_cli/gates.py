@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
 from ce_cli.errors import CeError, Problem
-from ce_cli.metrics import METRICS, QUANTILES
+from ce_cli.metrics import BOOTSTRAPPED, METRICS, QUANTILES
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
@@ -81,6 +81,24 @@ class MetricSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class BootstrapSubject:
+    """`bootstrap.NAME.FIELD`: what the replicates of a bootstrap say of a metric."""
+
+    name: str
+    field: str
+
+    def observe(self, report: Report) -> Observation:
+        """Look the field up; absent without --bootstrap, and where the metric has no interval of this kind."""
+        section = report.sections.get("bootstrap")
+        if section is None:
+            return Observation(None, "this report has no bootstrap: pass --bootstrap")
+        found = section["metrics"].get(self.name)
+        if found is None:
+            return Observation(None, f"this report has no bootstrap of {self.name}")
+        return _compared(found[self.field])
+
+
+@dataclass(frozen=True, slots=True)
 class CountSubject:
     """`counts.NAME`: a number of rows."""
 
@@ -146,9 +164,9 @@ class Gate:
 def parse_gate(text: str) -> Gate:
     """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
 
-    METRIC is a name of `METRICS`, `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last
-    four have no fields. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a
-    double. Raises `CeError` with the code `bad_gate`.
+    METRIC is a name of `METRICS`, `bootstrap.NAME` (whose field is not optional), `counts.NAME`, `class[NAME].FIELD`,
+    `quantiles.NAME` or `max_row_sum_error`; the last four have no fields. NUMBER is decimal, scientific, `inf` or `-inf`; `%`
+    divides it by 100 before it is rounded to a double. Raises `CeError` with the code `bad_gate`.
     """
     expression = text.strip()
     try:
@@ -219,6 +237,8 @@ def _parse_subject(text: str) -> Subject:
     if text == "max_row_sum_error":
         return RowSumSubject()
     name, dot, field = text.partition(".")
+    if name == "bootstrap":
+        return _parse_bootstrap(field)
     if name == "counts":
         return CountSubject(_known(field, (*COUNTS, *TASK_COUNTS), "count", "counts.{}", "counts.infinite == 0"))
     if name == "quantiles":
@@ -228,6 +248,13 @@ def _parse_subject(text: str) -> Subject:
     if not dot:
         return MetricSubject(name)
     return MetricSubject(name, _known(field, METRIC_FIELDS, "field", name + ".{}", "cross_entropy.upper <= 0.36"))
+
+
+def _parse_bootstrap(text: str) -> BootstrapSubject:
+    metric, _, field = text.partition(".")
+    example = "bootstrap.cross_entropy.upper <= 0.36"
+    _known(metric, BOOTSTRAPPED, "metric of the bootstrap", "bootstrap.{}", example)
+    return BootstrapSubject(metric, _known(field, METRIC_FIELDS, "field", f"bootstrap.{metric}.{{}}", example))
 
 
 def _parse_class(text: str) -> ClassSubject:

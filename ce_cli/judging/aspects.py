@@ -21,7 +21,14 @@ def _calibration() -> Aspect:
     return CALIBRATION
 
 
+def _bootstrap() -> Aspect:
+    from ce_cli.judging.bootstrap import ASPECT
+
+    return ASPECT
+
+
 ASPECTS: dict[str, Asked] = {
+    "bootstrap": Asked(lambda options: options.bootstrap is not None, _bootstrap),
     "calibration": Asked(lambda options: options.calibration, _calibration),
 }
 
