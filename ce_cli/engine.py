@@ -212,7 +212,7 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
     """
     with Workers(job.options.jobs or default_jobs(), forks=forks) as workers:
         ids = stored_ids(job.predictions, job.labels, job.context.layout)
-        aligned = partial(_in_order, ids=Ids.BOTH if ids is None else Ids.OF_PREDICTIONS if sinks else Ids.NONE)
+        aligned = partial(in_order, ids=Ids.BOTH if ids is None else Ids.OF_PREDICTIONS if sinks else Ids.NONE)
         shares = job.shares(workers.jobs) if workers.can_fork() and not sinks else []
         try:
             gathered = (
@@ -222,14 +222,15 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
             for sink in sinks:
                 sink.restart()
             gathered = _fold(_by_join, job, workers, sinks, watcher)
-        outcome = _concluded(job.context, gathered, drop=job.options.on_invalid == "drop")
+        outcome = concluded(job.context, gathered, drop=job.options.on_invalid == "drop")
         if ids is None or sinks:
             return outcome
         cells = ids.cells([row for _, row, _ in outcome.state.worst.rows], workers)
         return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
 
 
-def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: Ids) -> Iterator[Pair]:
+def in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: Ids) -> Iterator[Pair]:
+    """Yield the rows of files that stand in the same order. Raises OutOfOrderError where they do not."""
     layout, start = job.context.layout, job.start
     if job.labels is None:
         return single_file(job.predictions, layout, workers, rows, counts, ids=ids, start=start)
@@ -255,7 +256,7 @@ def _fold(
 ) -> Gathered:
     """Take all rows in one process."""
     counts = AlignmentCounts()
-    worker = _Worker(job.context, job.options, sinks)
+    worker = Worker(job.context, job.options, sinks)
     with contextlib.ExitStack() as beside:
         writes = [beside.enter_context(workers.behind(sink.write)) if sink.encodes else sink.write for sink in sinks]
         for prepared in workers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
@@ -283,7 +284,7 @@ def _spread(
 
     def take(share: Share[Job]) -> Gathered:
         counts = AlignmentCounts()
-        worker = _Worker(whole.context, whole.options, ())
+        worker = Worker(whole.context, whole.options, ())
         with Workers(1) as alone:
             for job in share:
                 for pair in aligned(job, alone, counts, job.chunk_rows(())):
@@ -301,7 +302,8 @@ def _spread(
     return gathered
 
 
-def _concluded(context: Context, gathered: Gathered, *, drop: bool) -> Outcome:
+def concluded(context: Context, gathered: Gathered, *, drop: bool) -> Outcome:
+    """Return what all rows came to. Raises CeError with every kind of fault, unless invalid rows are to be dropped."""
     state, faults, counts = gathered
     problems = faults.problems()
     unexpected = None
@@ -329,7 +331,7 @@ def _nothing_scored(context: Context, state: EvalState, problems: list[Problem])
     ]
 
 
-class _Worker:
+class Worker:
     """Checks, scores and folds one pair, and returns what each sink is to write of it; called on any thread."""
 
     def __init__(self, context: Context, options: Options, sinks: Sequence[RowSink]) -> None:

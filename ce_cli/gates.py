@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ce_cli.errors import CeError, Problem
@@ -33,6 +33,9 @@ CLASS_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ClassRow) i
 
 _EXAMPLE = "cross_entropy < 0.35"
 _CLASS_EXAMPLE = "class[cat].cross_entropy < 0.5"
+_MODEL = "model[new].cross_entropy < 0.35"
+_DELTA = "delta.cross_entropy.upper < 0.005"
+_NO_INTERVAL = "only cross_entropy has one, where its losses are paired and finite"
 _MAX_NAMES = 5
 
 # The bound cannot contain an operator but a class name can, so the last run of operator characters is the operator.
@@ -134,6 +137,38 @@ class ClassSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaSubject:
+    """`delta.NAME` or `delta.NAME.FIELD`: how a metric differs from that of the reference or the baseline."""
+
+    name: str
+    field: str = "value"
+
+    def observe(self, report: Report) -> Observation:
+        """Look the difference up; absent where there is nothing to compare with, and where both sides are infinite."""
+        if not report.deltas:
+            return Observation(None, "there is nothing to compare with: name two PREDICTIONS, or pass --baseline")
+        if self.name not in report.deltas:
+            return Observation(None, f"there is no difference of {self.name}: one side lacks it, or both are infinite")
+        delta = report.deltas[self.name]
+        value: float | None = getattr(delta, self.field)
+        if value is None:
+            return Observation(None, f"delta.{self.name} = {delta.value:g} has no {self.field}: {_NO_INTERVAL}")
+        return _compared(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSubject:
+    """`model[NAME].SUBJECT`: what another subject is of one of several models."""
+
+    name: str
+    subject: Subject
+
+    def observe(self, report: Report) -> Observation:  # noqa: ARG002 - one report is none of several
+        """There are no models in the report of one."""
+        return Observation(None, "there is only one model, which has no name")
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """One parsed gate: `subject` `operator` `bound`; `expression` is what the user wrote, stripped."""
 
@@ -147,7 +182,7 @@ def parse_gate(text: str) -> Gate:
     """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
 
     METRIC is a name of `METRICS`, `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last
-    four have no fields. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a
+    four have no fields. Before a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a
     double. Raises `CeError` with the code `bad_gate`.
     """
     expression = text.strip()
@@ -187,6 +222,19 @@ def judge(gate: Gate, report: Report) -> GateResult:
     return GateResult(gate.expression, seen.value, gate.bound, margin=margin, passed=passed)
 
 
+def judge_models(gate: Gate, models: Mapping[str, Report], candidates: Collection[str]) -> list[GateResult]:
+    """Judge a gate for each of the candidates, or for the one of all models that it names."""
+    subject = gate.subject
+    if not isinstance(subject, ModelSubject):
+        return [replace(judge(gate, models[name]), model=name) for name in candidates]
+    if subject.name not in models:
+        known = ", ".join(repr(name) for name in list(models)[:_MAX_NAMES])
+        reason = f"there is no model {subject.name!r}; the models are {known}"
+        return [GateResult(gate.expression, None, gate.bound, None, passed=False, reason=reason, model=subject.name)]
+    inner = replace(gate, subject=subject.subject)
+    return [replace(judge(inner, models[subject.name]), model=subject.name)]
+
+
 class _MalformedError(Exception):
     """What is wrong with an expression, and how it could be right."""
 
@@ -212,6 +260,8 @@ def _split(expression: str) -> tuple[str, str, str]:
 
 
 def _parse_subject(text: str) -> Subject:
+    if text.startswith("model["):
+        return _parse_model(text)
     if text.startswith("class["):
         return _parse_class(text)
     if re.search("[<>=!]", text):
@@ -219,6 +269,8 @@ def _parse_subject(text: str) -> Subject:
     if text == "max_row_sum_error":
         return RowSumSubject()
     name, dot, field = text.partition(".")
+    if name == "delta":
+        return _parse_delta(field)
     if name == "counts":
         return CountSubject(_known(field, (*COUNTS, *TASK_COUNTS), "count", "counts.{}", "counts.infinite == 0"))
     if name == "quantiles":
@@ -240,6 +292,30 @@ def _parse_class(text: str) -> ClassSubject:
     return ClassSubject(name, _known(field, CLASS_FIELDS, "class field", "class[…].{}", _CLASS_EXAMPLE))
 
 
+def _parse_model(text: str) -> ModelSubject:
+    """Parse `model[NAME].SUBJECT`; the first `].` with a subject behind it ends the name."""
+    end = text.find("].")
+    error: _MalformedError | None = None
+    while end >= 0:
+        try:
+            return ModelSubject(text[len("model[") : end], _parse_subject(text[end + 2 :]))
+        except _MalformedError as found:
+            error = error or found
+        end = text.find("].", end + 1)
+    if error is not None:
+        raise error
+    raise _MalformedError("a model needs a closing bracket and a metric", f"model[NAME].METRIC, for example {_MODEL}")
+
+
+def _parse_delta(text: str) -> DeltaSubject:
+    name, dot, field = text.partition(".")
+    if name not in METRICS:
+        close = [f"delta.{match}" for match in _close_matches(name, METRICS)]
+        message = f"'delta.{name}' is not a difference of a metric" if name else "a metric is missing"
+        raise _MalformedError(message, f"{_did_you_mean(close)}delta.METRIC, for example {_DELTA}")
+    return DeltaSubject(name, _known(field, METRIC_FIELDS, "field", f"delta.{name}.{{}}", _DELTA) if dot else "value")
+
+
 def _known(name: str, names: Collection[str], kind: str, spelling: str, example: str) -> str:
     """Return the name if it is one of the names; otherwise say which there are and which come close."""
     if name in names:
@@ -252,7 +328,7 @@ def _known(name: str, names: Collection[str], kind: str, spelling: str, example:
 def _unknown_metric(text: str) -> _MalformedError:
     names = [*METRICS, *(f"counts.{name}" for name in COUNTS), *(f"quantiles.{name}" for name in QUANTILES)]
     close = _close_matches(text, [*names, "max_row_sum_error"])
-    known = f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].… and max_row_sum_error"
+    known = f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].…, delta.…, model[…].… and max_row_sum_error"
     hint = f"{_did_you_mean(close)}a gate reads like {_EXAMPLE}" if close else f"{known}; for example {_EXAMPLE}"
     return _MalformedError(f"{text!r} is not a metric", hint)
 

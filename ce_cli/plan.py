@@ -86,6 +86,9 @@ class Options:
     cluster: str | None = None
     by: tuple[str, ...] = ()
     show: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    model_col: str | None = None
+    reference: str | None = None
     jobs: int | None = None
     chunk_rows: int | None = None
     join_memory: str | int | None = None
@@ -139,6 +142,8 @@ class Options:
             raise fail("bad_option", f"--delimiter takes one ASCII character, but got {self.delimiter!r}")
         if self.input_base != "e" and self.input not in (None, "logprobs"):
             raise fail("bad_option", f"--input-base is the base of log-probabilities, but --input says {self.input}")
+        if self.models and self.model_col is not None:
+            raise fail("bad_option", "--models names columns and --model-col groups of rows: only one of them can be")
 
     def _check_sigma(self) -> None:
         if self.sigma in (None, "auto"):
@@ -149,6 +154,11 @@ class Options:
             fine = False
         if not fine:
             raise fail("bad_option", f"--sigma takes auto or a number above 0, but got {self.sigma!r}")
+
+    @property
+    def compares(self) -> bool:
+        """Whether one file holds several models."""
+        return bool(self.models) or self.model_col is not None
 
     @property
     def looks_first(self) -> bool:
@@ -222,6 +232,9 @@ class OptionValues(TypedDict, total=False):
     cluster: str | None
     by: str | Iterable[str]
     show: str | Iterable[str]
+    models: str | Iterable[str]
+    model_col: str | None
+    reference: str | None
     jobs: int | None
     chunk_rows: int | None
     join_memory: str | int | None

@@ -104,6 +104,7 @@ class GateResult:
     margin: float | None
     passed: bool
     reason: str | None = None
+    model: str | None = None  # of which it was judged, where there are several
 
 
 # In the order in which reports list them. Every key is always present.
@@ -133,7 +134,8 @@ class Report:
     Metrics are reached by attribute or by key: `report.cross_entropy.value`, `report["skill"].value`. What does not apply
     is absent (`"rps" in report` is False). `counts` always has every key of `COUNTS`, and
     rows = scored + ignored + dropped + zero_weight + unscored, where dropped = invalid + unmatched_predictions. `sections` has
-    what was asked beside the metrics, by name, as plain JSON values (floats may be infinite): `report.sections["slices"]`.
+    what was asked beside the metrics, by name, as plain JSON values (floats may be infinite): `report.sections["slices"]`. `deltas` are the differences of
+    its metrics from those of the reference of a comparison, or of a baseline; empty where there is neither.
     """
 
     version: str
@@ -156,6 +158,7 @@ class Report:
     issues: tuple[Issue, ...]
     gates: tuple[GateResult, ...] = field(default=())
     sections: Mapping[str, Any] = field(default_factory=dict)
+    deltas: Mapping[str, Metric] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -210,13 +213,14 @@ class Report:
             "confidence": self.confidence,
             "counts": dict(self.counts),
             "metrics": {name: _present(metric) for name, metric in self.metrics.items()},
+            **({"deltas": {name: _present(delta) for name, delta in self.deltas.items()}} if self.deltas else {}),
             "quantiles": {name: json_number(value) for name, value in self.quantiles.items()},
             **({} if self.max_row_sum_error is None else {"max_row_sum_error": json_number(self.max_row_sum_error)}),
             "per_class": [_renamed(_present(row), "name", "class") for row in self.per_class],
             "worst": [_plain(row) for row in self.worst],
             **{name: _strict(section) for name, section in self.sections.items()},
             "issues": [_plain(issue) for issue in self.issues],
-            "gates": [_plain(gate) for gate in self.gates],
+            "gates": [gate_dict(gate) for gate in self.gates],
             "passed": self.passed,
         }
 
@@ -241,6 +245,21 @@ class Report:
 def json_number(value: float) -> float | str:
     """Return a number as JSON can hold it: a non-finite one as "inf", "-inf" or "nan"."""
     return value if math.isfinite(value) else str(float(value))
+
+
+def gate_dict(gate: GateResult) -> dict[str, Any]:
+    """Return a gate as JSON has it: `model` only where there are several."""
+    plain = _plain(gate)
+    return plain if gate.model is not None else {name: plain[name] for name in plain if name != "model"}
+
+
+def strict(value: Any) -> Any:
+    """Return plain values as strict JSON has them, dataclasses by their fields, without those that are None."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: strict(one) for name, one in _fields(value).items() if one is not None}
+    if isinstance(value, (list, tuple)):
+        return [strict(one) for one in value]
+    return _strict(value)
 
 
 def _fields(item: Any) -> dict[str, Any]:
