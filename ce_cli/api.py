@@ -47,9 +47,9 @@ def evaluate(
     predictions: a path (file, folder or glob), an Arrow table or anything that speaks its C stream interface, a pandas
     frame, or a NumPy array: `(n,)` scores of the positive class or `(n, k)` scores of K classes. labels: the same, `(n,)`
     as an array; None where a column of the predictions holds them. gates: expressions, see the documentation of gates.
-    per_sample, per_sequence, gradients, errors: files to write, as the options of that name do. baseline: an earlier report, as a
-    JSON file: the report then has `deltas`. options: every field of
-    `Options`, named as the command-line options are, with underscores; a list where an option takes several names.
+    per_sample, per_sequence, gradients, errors: files to write, as the options of that name do. baseline: an earlier report,
+    a JSON file: then there are `report.deltas`. options: every field of `Options`, named as the command-line options are,
+    with underscores; a list where an option takes several names.
 
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.

@@ -343,6 +343,7 @@ class Worker:
         self.accumulators = _Accumulators(context, self._task, options)
 
     def __call__(self, pair: Pair) -> list[Any]:
+        """Take a pair."""
         accumulated = self.accumulators.take()
         try:
             rows = self._fold(pair, *accumulated)

@@ -182,7 +182,8 @@ def parse_gate(text: str) -> Gate:
     """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
 
     METRIC is a name of `METRICS`, `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last
-    four have no fields. Before a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a
+    four have no fields. Before a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is
+    decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a
     double. Raises `CeError` with the code `bad_gate`.
     """
     expression = text.strip()
@@ -328,7 +329,10 @@ def _known(name: str, names: Collection[str], kind: str, spelling: str, example:
 def _unknown_metric(text: str) -> _MalformedError:
     names = [*METRICS, *(f"counts.{name}" for name in COUNTS), *(f"quantiles.{name}" for name in QUANTILES)]
     close = _close_matches(text, [*names, "max_row_sum_error"])
-    known = f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].…, delta.…, model[…].… and max_row_sum_error"
+    known = (
+        f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].…, delta.…, model[…].… and "
+    )
+    known += "max_row_sum_error"
     hint = f"{_did_you_mean(close)}a gate reads like {_EXAMPLE}" if close else f"{known}; for example {_EXAMPLE}"
     return _MalformedError(f"{text!r} is not a metric", hint)
 

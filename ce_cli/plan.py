@@ -115,6 +115,7 @@ class Options:
                 raise fail("bad_option", f"{flag(name)} takes one of {known}, but got {value!r}")
         self._check_numbers()
         self._check_sigma()
+        self._check_models()
         if self.join_memory is not None and bytes_of(self.join_memory) is None:
             raise fail("bad_option", f"--join-memory takes a size such as 500M or 1.5GiB, but got {self.join_memory!r}")
 
@@ -142,6 +143,8 @@ class Options:
             raise fail("bad_option", f"--delimiter takes one ASCII character, but got {self.delimiter!r}")
         if self.input_base != "e" and self.input not in (None, "logprobs"):
             raise fail("bad_option", f"--input-base is the base of log-probabilities, but --input says {self.input}")
+
+    def _check_models(self) -> None:
         if self.models and self.model_col is not None:
             raise fail("bad_option", "--models names columns and --model-col groups of rows: only one of them can be")
 

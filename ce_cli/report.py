@@ -134,8 +134,9 @@ class Report:
     Metrics are reached by attribute or by key: `report.cross_entropy.value`, `report["skill"].value`. What does not apply
     is absent (`"rps" in report` is False). `counts` always has every key of `COUNTS`, and
     rows = scored + ignored + dropped + zero_weight + unscored, where dropped = invalid + unmatched_predictions. `sections` has
-    what was asked beside the metrics, by name, as plain JSON values (floats may be infinite): `report.sections["slices"]`. `deltas` are the differences of
-    its metrics from those of the reference of a comparison, or of a baseline; empty where there is neither.
+    what was asked beside the metrics, by name, as plain JSON values (floats may be infinite): `report.sections["slices"]`.
+    `deltas` are the differences of its metrics from those of the reference of a comparison, or of a baseline; empty where
+    there is neither.
     """
 
     version: str

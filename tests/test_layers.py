@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ),
     (
         "decisions on names and on reports; files without their contents",
-        frozenset({"columns", "edges", "gates", "config", "outputs"}),
+        frozenset({"baseline", "columns", "comparison", "edges", "gates", "config", "outputs"}),
     ),
     ("formulas, which know arrays only", frozenset({"kernels"})),
     ("statistics, which use the error-free sums and products of the kernels", frozenset({"state"})),
@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("the plan, which names the tasks and looks at the first rows", frozenset({"setup"})),
     ("the pass over the data", frozenset({"engine"})),
     ("states to a report, and what shows reports and scored rows", frozenset({"summary", "render"})),
+    ("several models, each of which is a plan, a pass and a report", frozenset({"comparing"})),
     ("the library, which also writes the files of single rows", frozenset({"api"})),
     ("the command", frozenset({"cli"})),
     ("the faces of the package", frozenset({"__init__", "__main__"})),

@@ -1,4 +1,4 @@
-"""From paired losses to a comparison: the ranking, the differences from the reference, and whether they are more than chance."""
+"""From paired losses to a comparison: the ranking, the differences from the reference, whether they are more than chance."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
         ),
         ranking=_ranking(plan, names, losses),
         comparison=tuple(differences),
-        issues=tuple(_issues(reports, names, losses, differences)),
+        issues=tuple(_issues(names, losses, differences)),
     )
 
 
@@ -177,9 +177,7 @@ def _ranking(plan: EvalPlan, names: Sequence[str], losses: PairedLosses) -> tupl
     )
 
 
-def _issues(
-    reports: Sequence[Report], names: Sequence[str], losses: PairedLosses, differences: Sequence[Difference]
-) -> list[Issue]:
+def _issues(names: Sequence[str], losses: PairedLosses, differences: Sequence[Difference]) -> list[Issue]:
     found = []
     for at, name in enumerate(names):
         more = losses.scored[at] - losses.n
@@ -229,4 +227,4 @@ def _unlike(report: Report, baseline: Baseline) -> Iterator[Issue]:
 
 
 def _parts(signature: str) -> dict[str, str]:
-    return dict(part.partition(":")[::2] for part in signature.split("|")[1:])  # type: ignore[misc]
+    return dict(part.partition(":")[::2] for part in signature.split("|")[1:])

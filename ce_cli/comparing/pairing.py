@@ -6,7 +6,7 @@ the labels by itself, and its losses are held by the row of the label: 8 bytes f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -129,7 +129,7 @@ def _classes(scored: Any) -> Any:
     cell = getattr(scored, "cell", None)
     if cell is not None:
         return cell
-    parts = getattr(scored, "parts", ())
+    parts: Sequence[Any] = getattr(scored, "parts", ())
     return parts[0].label if len(parts) == 1 and parts[0].at is None and parts[0].share is None else None
 
 
@@ -197,7 +197,7 @@ def run_together(entrants: Sequence[Entrant], options: Options, watcher: Watcher
     try:
         return _in_step(entrants, options, watcher)
     except OutOfOrderError:
-        return _by_row(entrants, options, watcher)
+        return _by_row(entrants, watcher)
 
 
 def _empty(entrants: Sequence[Entrant]) -> _Together:
@@ -256,8 +256,16 @@ def _all(concluding: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
         except CeError as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if problems:
-        raise CeError(*problems)
+        raise CeError(*map(_with_pattern, problems))
     return outcomes
+
+
+def _with_pattern(problem: Problem) -> Problem:
+    """Say what may be wrong where files that were taken for models do not have the same rows."""
+    if problem.code not in ("missing_id", "length_mismatch"):
+        return problem
+    hint = "if these files are the parts of one data set, and no models, name their folder or quote the pattern: 'parts/*.csv'"
+    return replace(problem, hint=f"{problem.hint}; {hint}" if problem.hint else hint)
 
 
 def _paired(entrants: Sequence[Entrant], outcomes: list[Outcome], together: _Together) -> Paired:
@@ -316,9 +324,9 @@ class HeldLosses:
     def pieces(self) -> Iterator[tuple[Floats, Floats | None, Ints | None]]:
         """Yield the losses of all models, the weights and the classes of a few rows at a time."""
         size = max(len(losses) for losses in self._losses)
-        losses = [_grown(own, size, np.nan) for own in self._losses]
-        weight = None if self._weight is None else _grown(self._weight, size, 1.0)
-        label = None if self._label is None else _grown(self._label, size, UNKNOWN)
+        losses = [_fitted(own, size, np.nan) for own in self._losses]
+        weight = None if self._weight is None else _fitted(self._weight, size, 1.0)
+        label = None if self._label is None else _fitted(self._label, size, UNKNOWN)
         for start in range(0, size, _HELD_ROWS):
             at = slice(start, start + _HELD_ROWS)
             code = None if label is None else np.maximum(label[at], UNKNOWN)
@@ -333,6 +341,13 @@ class HeldLosses:
         self._weight[rows] = np.where(np.isnan(held), weight, held)
 
 
+def _fitted(values: Any, size: int, fill: float) -> Any:
+    """Return an array of this size."""
+    if len(values) >= size:
+        return values[:size]
+    return np.append(values, np.full(size - len(values), fill, dtype=values.dtype))
+
+
 def _grown(values: Any, size: int, fill: float) -> Any:
     """Return an array of at least this size, twice as large as before where it has to grow."""
     if len(values) >= size:
@@ -342,7 +357,7 @@ def _grown(values: Any, size: int, fill: float) -> Any:
     return grown
 
 
-def _by_row(entrants: Sequence[Entrant], options: Options, watcher: Watcher | None) -> Paired:
+def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None) -> Paired:
     """Take one model after another, each joined with the labels, and pair what they have at the end."""
     held = HeldLosses(len(entrants))
     classes = entrants[0].context.plan.classes

@@ -90,8 +90,12 @@ def render_table(report: Report, *, width: int, color: bool) -> str:
         _gates(report.gates, width),
         _signature(report.signature, width),
     )
-    page = Text("\n\n").join(Text("\n").join(lines) for lines in sections if lines)
-    return _printed(page, color)
+    return _printed_page(sections, color=color)
+
+
+def _printed_page(sections: Iterable[list[Text]], *, color: bool) -> str:
+    """Return sections with an empty line between them."""
+    return _printed(Text("\n\n").join(Text("\n").join(lines) for lines in sections if lines), color)
 
 
 def _sections(report: Report, width: int, *, color: bool) -> Iterator[list[Text]]:

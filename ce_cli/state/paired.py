@@ -13,7 +13,7 @@ from ce_cli.state.moments import Moments
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from ce_cli.arrays import Floats, Ints
+    from ce_cli.arrays import Bools, Floats, Ints
 
 UNKNOWN = -1  # the class of a row that has none, or several
 
@@ -141,7 +141,7 @@ class PairedLosses:
             found.append(ClassDifference(n, mean, contribution))
         return found
 
-    def _compare(self, at: int, reference: Floats, candidate: Floats, finite: Floats, weight: Floats | None) -> None:
+    def _compare(self, at: int, reference: Floats, candidate: Floats, finite: Bools, weight: Floats | None) -> None:
         smaller = int(np.count_nonzero(candidate < reference))
         larger = int(np.count_nonzero(candidate > reference))
         self._signs[at] += (smaller, larger, len(candidate) - smaller - larger)
@@ -150,7 +150,7 @@ class PairedLosses:
             _add(self._differences[at], candidate - reference, weight, finite)
         # With an infinite loss nothing is made of the differences.
 
-    def _by_class(self, losses: Floats, finite: Floats, weight: Floats | None, label: Ints) -> None:
+    def _by_class(self, losses: Floats, finite: Bools, weight: Floats | None, label: Ints) -> None:
         known = label != UNKNOWN
         if not known.all():
             losses, finite, label = losses[:, known], finite[:, known], label[known]
@@ -170,7 +170,7 @@ class PairedLosses:
                 add_products(self._class_losses[model], factor(own), by_weight, label)
 
 
-def _add(moments: Moments, values: Floats, weight: Floats | None, finite: Floats) -> None:
+def _add(moments: Moments, values: Floats, weight: Floats | None, finite: Bools) -> None:
     if finite.all():
         moments.add(values, weight)
     elif finite.any():
