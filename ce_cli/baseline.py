@@ -29,11 +29,13 @@ class Baseline:
 
 def is_report(path: str) -> bool:
     """Tell whether a file is a report of --json, by how it begins; what cannot be read is told later."""
+    if not Path(path).is_file():  # a pipe can be read only once
+        return Path(path).suffix.lower() == ".json" and not Path(path).exists()
     try:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD).decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     except OSError:
-        return Path(path).suffix.lower() == ".json"
+        return False
     return head.startswith("{") and f'"{SCHEMA.partition("/")[0]}/' in head and '"schema"' in head
 
 

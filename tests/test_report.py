@@ -83,7 +83,8 @@ def test_the_schema_knows_the_same_words() -> None:
     assert tuple(definitions["error"]["properties"]["code"]["enum"]) == CODES
     assert tuple(definitions["counts"]["properties"]) == (*COUNTS, *TASK_COUNTS)
     assert tuple(definitions["counts"]["required"]) == COUNTS
-    assert list(definitions["report"]["properties"]) == list(good_report().to_dict())
+    full = good_report(deltas={"skill": Metric(0.5)})
+    assert list(definitions["report"]["properties"]) == list(full.to_dict())
 
 
 def test_non_finite_numbers_are_strings() -> None:
