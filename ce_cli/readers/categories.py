@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 EMPTY = "(empty)"  # what a cell without anything in it is called
 
 
-def groups_of(array: pa.Array) -> Groups:
-    """Return the rows of a column by the text of their cells; empty ones make a group of their own."""
+def groups_of(array: pa.Array, empty: str = EMPTY) -> Groups:
+    """Return the rows of a column by the text of their cells; empty ones make a group of this name."""
     codes, words = _coded(array)
-    return present(codes, [word or EMPTY for word in words])
+    return present(codes, [word or empty for word in words])
 
 
 def _coded(array: pa.Array) -> tuple[Ints, Sequence[str | None]]:

@@ -6,7 +6,8 @@ from, so nothing depends on the order in which groups are met.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import copy
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -109,9 +110,15 @@ class GroupSums:
         other = factor(np.ones(len(placed.at))) if by is None else factor(by) if isinstance(by, np.ndarray) else by
         add_products(sums, one, other, placed.at)
 
-    def merge(self, other: GroupSums) -> None:
-        """Add what another state has seen."""
-        self._add_from(other, self._cells(other.names))
+    def merge(self, other: GroupSums, name: Callable[[Any], Any] = lambda name: name) -> None:
+        """Add what another state has seen; groups to which `name` gives the same one are added together."""
+        self._add_from(other, self._cells([name(one) for one in other.names]))
+
+    def clear(self) -> None:
+        """Forget all groups."""
+        self._index = {}
+        self._counts = {count: np.zeros(0, dtype=np.int64) for count in self._counts}
+        self._sums = {one: GrowingSums() for one in self._sums}
 
     def drop(self, name: str) -> None:
         """Give up a sum."""
@@ -121,13 +128,11 @@ class GroupSums:
         """Tell whether a sum is still there."""
         return name in self._sums
 
-    def renamed(self, name: Callable[[Any], Any]) -> GroupSums:
+    def renamed(self, name: Callable[[Any], Any]) -> Self:
         """Return the same with other names of the groups; those that get the same one are added together."""
-        found = GroupSums(())
-        found.widths = self.widths
-        found._counts = {count: np.zeros(0, dtype=np.int64) for count in self._counts}
-        found._sums = {one: GrowingSums() for one in self._sums}
-        found._add_from(self, found._cells([name(one) for one in self._index]))
+        found = copy.copy(self)
+        found.clear()
+        found.merge(self, name)
         return found
 
     def counts(self, name: str) -> list[int]:
