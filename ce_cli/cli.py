@@ -273,6 +273,23 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_statistics("--confidence", type=float, default=0.95, metavar="P", help="Level of the intervals.  [default: 0.95]")
 @_statistics("--ece-bins", type=int, default=15, metavar="N", help="Bins of the calibration error.  [default: 15]")
 @_statistics("--top", type=int, default=5, metavar="K", help="How many of the worst rows to show.  [default: 5]")
+@_statistics(
+    "--cluster", metavar="COL", help="Column of either file whose rows with the same value depend on each other."
+)
+@_statistics(
+    "--by",
+    multiple=True,
+    type=Line("COL"),
+    help="Evaluate slices by a column of either file; a*b crosses two, COL:quantiles=4 or COL:edges=0,10,20 cut numbers "
+    "(repeatable).",
+)
+@_statistics(
+    "--min-slice",
+    type=int,
+    default=30,
+    metavar="N",
+    help="Fewest rows of a slice that is judged by itself.  [default: 30]",
+)
 @_statistics("--reference", metavar="NAME", help="Model with which the others are compared; by default the first.")
 @_output("--json", is_flag=True, is_eager=True, callback=_noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ce_cli.report import SCHEMA, GateResult, InputFile, Issue, Metric, Report, gate_dict, strict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
 
@@ -48,6 +50,20 @@ class ClassPart:
 
 
 @dataclass(frozen=True, slots=True)
+class SlicePart:
+    """The same of a slice: `by` has its value for each column that it is cut by. The interval is not adjusted for their number.
+
+    small: whether it has fewer rows than `min_slice`. There is no interval where rows come in clusters.
+    """
+
+    by: Mapping[str, str]
+    n: int
+    small: bool
+    difference: Metric | None
+    contribution: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """How a candidate differs from the reference: candidate - reference, so that below 0 the candidate is better.
 
@@ -56,7 +72,7 @@ class Difference:
     p_adjusted: after Holm, over all candidates. detected: whether p_adjusted is below 1 - confidence. smallest_detectable:
     the difference that this number of rows detects at that level in 80 of 100 cases. All of these are None where there is no
     test: with an infinite loss, or a single row. wins, losses, ties: rows where the candidate's loss is smaller, larger, the
-    same; share_improved: wins / rows. infinite: rows where either loss is infinite. by_class: the largest part first.
+    same; share_improved: wins / rows. infinite: rows where either loss is infinite. by_class, by_slice: the largest part first.
     """
 
     model: str
@@ -77,8 +93,10 @@ class Difference:
     share_improved: float
     infinite: int
     by_class: tuple[ClassPart, ...] = ()
+    by_slice: tuple[SlicePart, ...] = ()
 
 
+_PARTS = ("by_class", "by_slice")
 # What is said once, for all models.
 _SHARED = ("schema", "version", "task", "unit", "confidence", "gates", "passed")
 
@@ -170,14 +188,14 @@ def _model(model: Model) -> dict[str, Any]:
 def _difference(one: Difference) -> dict[str, Any]:
     found = strict(one)
     found["by_class"] = [{("class" if key == "name" else key): part[key] for key in part} for part in found["by_class"]]
-    return {name: value for name, value in found.items() if name != "by_class" or value}
+    return {name: value for name, value in found.items() if name not in _PARTS or value}
 
 
 def _flat(row: Rank | Difference) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for one in fields(row):
         value = getattr(row, one.name)
-        if one.name == "by_class":
+        if one.name in _PARTS:
             continue
         if one.name in ("cross_entropy", "difference"):
             metric = value or Metric(float("nan"))

@@ -9,14 +9,15 @@ import math
 import operator
 import re
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Protocol
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ce_cli.errors import CeError, Problem
 from ce_cli.metrics import METRICS, QUANTILES
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from ce_cli.report import Report
 
@@ -29,6 +30,9 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 METRIC_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Metric))
+# Numbers of a slice beside its metrics, and those of its difference from all other rows.
+SLICE_FIELDS: tuple[str, ...] = ("n", "weight", "infinite", "share_of_loss", "excess", "difference")
+DIFFERENCE_FIELDS: tuple[str, ...] = (*METRIC_FIELDS, "t", "df", "p", "p_holm")
 CLASS_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ClassRow) if field.name != "name")
 
 _EXAMPLE = "cross_entropy < 0.35"
@@ -36,12 +40,15 @@ _CLASS_EXAMPLE = "class[cat].cross_entropy < 0.5"
 _MODEL = "model[new].cross_entropy < 0.35"
 _DELTA = "delta.cross_entropy.upper < 0.005"
 _NO_INTERVAL = "only cross_entropy has one, where its losses are paired and finite"
+_SLICE_EXAMPLE = "slice[country=DE].cross_entropy < 0.5"
+_HIGHER_IS_BETTER = ("accuracy", "skill")
 _MAX_NAMES = 5
 
 # The bound cannot contain an operator but a class name can, so the last run of operator characters is the operator.
 _COMPARISON = re.compile(r"(?P<subject>.*?)(?P<operator>[<>=!]+)(?P<bound>[^<>=!]*)", re.DOTALL)
 # Greedy: the last `].` ends the name, whatever brackets and dots the name has.
 _CLASS = re.compile(r"class\[(?P<name>.*)\]\.(?P<field>.*)", re.DOTALL)
+_SLICE = re.compile(r"slice\[(?P<name>.*)\]\.(?P<field>.*)", re.DOTALL)
 # ASCII digits only and no underscores, unlike float().
 _BOUND = re.compile(
     r"(?P<sign>[+-]?)(?:(?P<infinity>inf)|(?P<digits>[0-9]+\.?[0-9]*|\.[0-9]+)(?:e(?P<exponent>[+-]?[0-9]{1,9}))?)"
@@ -157,6 +164,26 @@ class DeltaSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class SliceSubject:
+    """`slice[COL=VALUE,…].FIELD`: a number of one slice, its columns in any order, compared exactly as they were written."""
+
+    name: str
+    field: tuple[str, ...]
+
+    def observe(self, report: Report) -> Observation:
+        """Look the field up; not comparable where there is no such slice."""
+        if not report.slices:
+            return Observation(None, "this report has no slices: cut the rows with --by")
+        found = next((one for one in report.slices if self.name in _slice_names(one)), None)
+        if found is None:
+            return Observation(None, f"there is no slice {self.name!r}; {_slices_of(report)}")
+        value = _of_slice(found, self.field)
+        if value is None:
+            return Observation(None, f"slice {self.name!r} has no {'.'.join(self.field)} in this report")
+        return _compared(value)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSubject:
     """`model[NAME].SUBJECT`: what another subject is of one of several models."""
 
@@ -166,6 +193,32 @@ class ModelSubject:
     def observe(self, report: Report) -> Observation:  # noqa: ARG002 - one report is none of several
         """There are no models in the report of one."""
         return Observation(None, "there is only one model, which has no name")
+
+
+@dataclass(frozen=True, slots=True)
+class WorstSliceSubject:
+    """`worst_slice.FIELD`: the worst number of any slice that is not too small: the lowest accuracy, the highest loss."""
+
+    field: tuple[str, ...]
+
+    def observe(self, report: Report) -> Observation:
+        """Look the fields up; not comparable where no slice has it, or where one has the metric but not this bound of it."""
+        if not report.slices:
+            return Observation(None, "this report has no slices: cut the rows with --by")
+        large = [one for one in report.slices if not one["small"]]
+        if not large:
+            return Observation(None, "no slice is as large as --min-slice says")
+        values = [value for one in large if (value := _of_slice(one, self.field)) is not None]
+        without = [
+            one for one in large if _of_slice(one, self.field[:1]) is not None and _of_slice(one, self.field) is None
+        ]
+        if without:
+            return Observation(None, f"slice {next(_slice_names(without[0]))!r} has no {'.'.join(self.field)}")
+        if not values:
+            return Observation(None, f"no slice has {'.'.join(self.field)} in this report")
+        odd = next((value for value in values if math.isnan(value)), None)
+        worst = min(values) if self.field[0] in _HIGHER_IS_BETTER else max(values)
+        return _compared(worst if odd is None else odd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +234,10 @@ class Gate:
 def parse_gate(text: str) -> Gate:
     """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
 
-    METRIC is a name of `METRICS`, `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last
-    four have no fields. Before a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is
-    decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a
-    double. Raises `CeError` with the code `bad_gate`.
+    METRIC is a name of `METRICS`, `slice[COL=VALUE].METRIC`, `worst_slice.METRIC`, `counts.NAME`, `class[NAME].FIELD`,
+    `quantiles.NAME` or `max_row_sum_error`; the last four have no fields. Before a name of `METRICS` may stand `delta.`, and
+    before anything `model[NAME].`. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded
+    to a double. Raises `CeError` with the code `bad_gate`.
     """
     expression = text.strip()
     try:
@@ -261,10 +314,9 @@ def _split(expression: str) -> tuple[str, str, str]:
 
 
 def _parse_subject(text: str) -> Subject:
-    if text.startswith("model["):
-        return _parse_model(text)
-    if text.startswith("class["):
-        return _parse_class(text)
+    for starts, parse in _PARTS.items():
+        if text.startswith(starts):
+            return parse(text)
     if re.search("[<>=!]", text):
         raise _MalformedError("a gate has one comparison", f"write one gate for each, for example {_EXAMPLE}")
     if text == "max_row_sum_error":
@@ -281,6 +333,30 @@ def _parse_subject(text: str) -> Subject:
     if not dot:
         return MetricSubject(name)
     return MetricSubject(name, _known(field, METRIC_FIELDS, "field", name + ".{}", "cross_entropy.upper <= 0.36"))
+
+
+def _parse_slice(text: str) -> SliceSubject | WorstSliceSubject:
+    if text.startswith("worst_slice"):
+        return WorstSliceSubject(_slice_field(text.removeprefix("worst_slice").removeprefix("."), "worst_slice.{}"))
+    match = _SLICE.fullmatch(text)
+    if match is None:
+        raise _MalformedError(
+            "a slice needs a closing bracket and a metric", f"slice[COL=VALUE].METRIC, for example {_SLICE_EXAMPLE}"
+        )
+    name, field = match.groups()
+    return SliceSubject(name.strip(), _slice_field(field, "slice[…].{}"))
+
+
+def _slice_field(text: str, spelling: str) -> tuple[str, ...]:
+    """Return the name of a number of a slice, and which field of it."""
+    name, dot, field = text.partition(".")
+    _known(name, (*METRICS, *SLICE_FIELDS), "slice field", spelling, _SLICE_EXAMPLE)
+    if name in SLICE_FIELDS and name != "difference":
+        if dot:
+            raise _MalformedError(f"{name} has no fields", f"write {spelling.format(name)}")
+        return (name,)
+    known = DIFFERENCE_FIELDS if name == "difference" else METRIC_FIELDS
+    return name, _known(field, known, "field", spelling.format(name + ".{}"), _SLICE_EXAMPLE) if dot else "value"
 
 
 def _parse_class(text: str) -> ClassSubject:
@@ -315,6 +391,13 @@ def _parse_delta(text: str) -> DeltaSubject:
         message = f"'delta.{name}' is not a difference of a metric" if name else "a metric is missing"
         raise _MalformedError(message, f"{_did_you_mean(close)}delta.METRIC, for example {_DELTA}")
     return DeltaSubject(name, _known(field, METRIC_FIELDS, "field", f"delta.{name}.{{}}", _DELTA) if dot else "value")
+
+
+_PARTS: Mapping[tuple[str, ...], Callable[[str], Subject]] = {
+    ("model[",): _parse_model,
+    ("class[",): _parse_class,
+    ("slice[", "worst_slice."): _parse_slice,
+}
 
 
 def _known(name: str, names: Collection[str], kind: str, spelling: str, example: str) -> str:
@@ -378,6 +461,27 @@ def _compared(value: float) -> Observation:
 
 def _looked_up(values: Mapping[str, float], name: str, kind: str) -> Observation:
     return _compared(values[name]) if name in values else Observation(None, f"this report has no {kind} {name}")
+
+
+def _slice_names(one: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a slice may be called: COL=VALUE for each of its columns, in any order, that of --by first."""
+    parts = [f"{column}={value}" for column, value in one["by"].items()]
+    return map(",".join, permutations(parts))
+
+
+def _of_slice(one: Mapping[str, Any], field: tuple[str, ...]) -> float | None:
+    """Return a number of a slice, None where it has none; a metric without a field stands for its value."""
+    found = one["metrics"].get(field[0], one.get(field[0]))
+    if isinstance(found, dict):
+        found = found.get(field[1] if len(field) > 1 else "value")
+    return None if found is None else float(found)
+
+
+def _slices_of(report: Report) -> str:
+    """Return what to say of the slices that a report has."""
+    names = ", ".join(repr(next(_slice_names(one))) for one in report.slices[:_MAX_NAMES])
+    more = len(report.slices) - _MAX_NAMES
+    return f"the slices are {names}{f' and {more} more' if more > 0 else ''}"
 
 
 def _classes_of(report: Report) -> str:

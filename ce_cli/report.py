@@ -166,6 +166,11 @@ class Report:
         """True where every gate passed (also where there is none)."""
         return all(gate.passed for gate in self.gates)
 
+    @property
+    def slices(self) -> tuple[Mapping[str, Any], ...]:
+        """The slices that `by` asked for, each as the JSON report has it; none where it was not given."""
+        return tuple(self.sections.get("slices", ()))
+
     def __getitem__(self, name: str) -> Metric:
         return self.metrics[name]
 
@@ -229,12 +234,14 @@ class Report:
         """Return the report as strict RFC 8259 JSON in ASCII, with every digit of every number."""
         return json.dumps(self.to_dict(), allow_nan=False, indent=indent)
 
-    def to_frame(self, what: Literal["classes", "worst"] = "classes") -> pd.DataFrame:
-        """Return the classes or the worst rows as a pandas frame, one row each; what no class has is no column."""
+    def to_frame(self, what: Literal["classes", "worst", "slices"] = "classes") -> pd.DataFrame:
+        """Return the classes, the worst rows or the slices as a pandas frame, one row each; what none has is no column."""
         import pandas as pd
 
-        if what not in ("classes", "worst"):
-            raise ValueError(f"expected 'classes' or 'worst', but got {what!r}")
+        if what not in ("classes", "worst", "slices"):
+            raise ValueError(f"expected 'classes', 'worst' or 'slices', but got {what!r}")
+        if what == "slices":
+            return pd.DataFrame([_flat(one) for one in self.slices])
         if what == "classes":
             optional = [field.name for field in fields(ClassRow) if field.default is None]
             absent = [name for name in optional if all(getattr(row, name) is None for row in self.per_class)]
@@ -261,6 +268,15 @@ def strict(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [strict(one) for one in value]
     return _strict(value)
+
+
+def _flat(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a slice with a name in place of its columns, and numbers in place of metrics: `skill`, `cross_entropy_lower`."""
+    name = ",".join(f"{column}={value}" for column, value in one["by"].items())
+    row = {"slice": name, **{key: value for key, value in one.items() if key not in ("by", "metrics", "difference")}}
+    for key, metric in {**one["metrics"], "difference": one.get("difference", {})}.items():
+        row.update({key if part == "value" else f"{key}_{part}": value for part, value in metric.items()})
+    return row
 
 
 def _fields(item: Any) -> dict[str, Any]:

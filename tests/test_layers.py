@@ -19,6 +19,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
         "names, codes, types and plain data, processes and signals, which import nothing of ours",
         frozenset({"_version", "arrays", "errors", "forks", "metrics", "process", "report"}),
     ),
+    ("what slices are asked for, which is a language of its own", frozenset({"slicing"})),
     (
         "what was asked for and decided, what flows between the layers, and who does the work",
         frozenset({"plan", "block", "workers"}),
@@ -203,8 +204,8 @@ def test_the_command_line_library_is_imported_in_one_place() -> None:
     assert {one.module for one in IMPORTS if one.target == "click"} == {"cli"}
 
 
-def test_the_terminal_library_is_imported_in_one_place() -> None:
-    assert {one.module for one in IMPORTS if one.target == "rich"} == {"render.table"}
+def test_the_terminal_library_is_imported_in_two_places() -> None:
+    assert {one.module for one in IMPORTS if one.target == "rich"} == {"render.page", "render.table"}
 
 
 def test_pandas_is_imported_only_where_it_is_used() -> None:

@@ -6,11 +6,15 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ce_cli.comparison import ClassPart, Comparison, Difference, Model, Rank
+import numpy as np
+
+from ce_cli.comparison import ClassPart, Comparison, Difference, Model, Rank, SlicePart
 from ce_cli.errors import fail
+from ce_cli.kernels.holm import adjusted
 from ce_cli.report import Issue, Metric
+from ce_cli.slicing import parse_all
 from ce_cli.state.fractions import to_float
-from ce_cli.state.student_t import t_quantile, two_sided
+from ce_cli.state.student_t import t_quantile, t_two_sided
 from ce_cli.summary import summarize
 from ce_cli.tasks.base import with_interval
 
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from ce_cli.baseline import Baseline
     from ce_cli.comparing.entrants import Entrant
     from ce_cli.comparing.pairing import Paired
-    from ce_cli.plan import EvalPlan
+    from ce_cli.plan import EvalPlan, Options
     from ce_cli.report import Report
     from ce_cli.state.paired import PairedLosses
 
@@ -30,8 +34,10 @@ POWER = 0.8  # with which the smallest detectable difference is detected
 def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
     """Return what a run of several models came to."""
     names = [one.name for one in entrants]
-    plan, losses = entrants[0].context.plan, paired.losses
-    differences = _adjusted([_difference(plan, names, losses, at) for at in range(1, len(names))], plan.confidence)
+    plan, options, losses = entrants[0].context.plan, entrants[0].options, paired.losses
+    differences = _adjusted(
+        [_difference(plan, options, names, losses, at) for at in range(1, len(names))], plan.confidence
+    )
     reports = [
         summarize(one.context, one.options, outcome, one.predictions, one.labels)
         for one, outcome in zip(entrants, paired.outcomes, strict=True)
@@ -48,7 +54,7 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
         models=tuple(
             Model(name, at == 0, report) for at, (name, report) in enumerate(zip(names, reports, strict=True))
         ),
-        ranking=_ranking(plan, names, losses),
+        ranking=_ranking(plan, names, losses, reports if options.cluster is not None else None),
         comparison=tuple(differences),
         issues=tuple(_issues(names, losses, differences)),
     )
@@ -72,26 +78,13 @@ def deltas(
     return found
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p adjusted for several tests, in the order given: Holm (1979), Scand. J. Statist. 6, 65.
-
-    The smallest of m is multiplied by m, the next by m - 1 and so on; none becomes smaller than the one before, or above 1.
-    """
-    adjusted = [0.0] * len(p)
-    most = 0.0
-    for done, at in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        most = max(most, min(1.0, (len(p) - done) * p[at]))
-        adjusted[at] = most
-    return adjusted
-
-
-def _difference(plan: EvalPlan, names: Sequence[str], losses: PairedLosses, at: int) -> Difference:
+def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: PairedLosses, at: int) -> Difference:
     found = losses.difference(at)
     metric, t, df, p, smallest = None, None, None, None, None
     if found.mean is not None:
         metric = Metric(found.mean / plan.unit_size + 0.0)
         if found.stderr is not None:
-            df = found.n - 1
+            df = found.units - 1
             metric = with_interval(plan, found.mean, found.stderr, df)
             t, p = _test(found.mean, found.stderr, df)
             alpha = 1 - plan.confidence
@@ -116,6 +109,7 @@ def _difference(plan: EvalPlan, names: Sequence[str], losses: PairedLosses, at: 
         share_improved=found.wins / found.n,
         infinite=found.infinite,
         by_class=_by_class(plan, losses, at),
+        by_slice=_by_slice(plan, options, losses, at),
     )
 
 
@@ -124,7 +118,7 @@ def _test(mean: float, error: float, df: int) -> tuple[float, float]:
     if error == 0:
         return (0.0, 1.0) if mean == 0 else (math.copysign(math.inf, mean), 0.0)
     t = mean / error
-    return t, two_sided(t, df)
+    return t, t_two_sided(t, df)
 
 
 def _infinite(losses: PairedLosses, at: int) -> Metric | None:
@@ -137,9 +131,9 @@ def _infinite(losses: PairedLosses, at: int) -> Metric | None:
 
 def _adjusted(differences: list[Difference], confidence: float) -> list[Difference]:
     tested = [at for at, one in enumerate(differences) if one.p is not None]
-    adjusted = holm([differences[at].p or 0.0 for at in tested])
+    p_values = np.array([differences[at].p or 0.0 for at in tested], dtype=np.float64)
     result = list(differences)
-    for at, p in zip(tested, adjusted, strict=True):
+    for at, p in zip(tested, adjusted(p_values).tolist(), strict=True):
         result[at] = replace(result[at], p_adjusted=p, detected=p < 1 - confidence)
     return result
 
@@ -161,7 +155,27 @@ def _by_class(plan: EvalPlan, losses: PairedLosses, at: int) -> tuple[ClassPart,
     return tuple(sorted(parts, key=lambda part: -abs(part.contribution or 0.0)))
 
 
-def _ranking(plan: EvalPlan, names: Sequence[str], losses: PairedLosses) -> tuple[Rank, ...]:
+def _by_slice(plan: EvalPlan, options: Options, losses: PairedLosses, at: int) -> tuple[SlicePart, ...]:
+    columns = {
+        "*".join(part.text for part in parts): [part.column for part in parts] for parts in parse_all(options.by)
+    }
+    parts = []
+    for by, name, found in losses.by_slice(at):
+        metric = None
+        if found.mean is not None:
+            metric = Metric(found.mean / plan.unit_size + 0.0)
+            if found.stderr is not None and options.cluster is None:
+                metric = with_interval(plan, found.mean, found.stderr, found.n - 1)
+        part = None if found.contribution is None else found.contribution / plan.unit_size + 0.0
+        values = dict(zip(columns[by], name, strict=True))
+        parts.append(SlicePart(values, found.n, found.n < options.min_slice, metric, part))
+    return tuple(sorted(parts, key=lambda part: -abs(part.contribution or 0.0)))
+
+
+def _ranking(
+    plan: EvalPlan, names: Sequence[str], losses: PairedLosses, clustered: Sequence[Report] | None
+) -> tuple[Rank, ...]:
+    """Return the ranking; where rows come in clusters, intervals are those of the reports, as far as all rows are common."""
     rows = []
     for at, name in enumerate(names):
         mean, error, infinite = losses.mean(at), losses.standard_error(at), losses.infinite[at]
@@ -169,7 +183,10 @@ def _ranking(plan: EvalPlan, names: Sequence[str], losses: PairedLosses) -> tupl
         metric = Metric(math.inf)
         if not infinite:
             metric = Metric(value / plan.unit_size)
-            metric = metric if error is None else with_interval(plan, value, error, losses.n - 1)
+            if clustered is not None:
+                metric = clustered[at].metrics["cross_entropy"] if losses.scored[at] == losses.n else metric
+            elif error is not None:
+                metric = with_interval(plan, value, error, losses.n - 1)
         rows.append((infinite, value, Rank(0, name, metric, infinite)))
     rows.sort(key=lambda row: row[:2])
     return tuple(

@@ -15,24 +15,33 @@ import numpy as np
 from ce_cli.comparing.entrants import OWN_LABEL
 from ce_cli.engine import Gathered, Job, Outcome, Worker, concluded, in_order, run
 from ce_cli.errors import CeError, Problem
+from ce_cli.judging.slice_edges import interval_groups
+from ce_cli.judging.slices import MOST_SLICES
 from ce_cli.labels import without_zeros
 from ce_cli.readers.align import AlignmentCounts, Ids, OutOfOrderError, same, wanted_columns
 from ce_cli.readers.arrays import texts
+from ce_cli.readers.categories import groups_of
 from ce_cli.readers.lockstep import Shared, in_step
+from ce_cli.slicing import parse_all
 from ce_cli.state.evaluation import objective
-from ce_cli.state.paired import UNKNOWN, PairedLosses
+from ce_cli.state.groups import crossed, present
+from ce_cli.state.paired import CLUSTER, UNKNOWN, PairedLosses
 from ce_cli.state.tally import Tally
 from ce_cli.workers import Workers, default_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Pair
     from ce_cli.comparing.entrants import Entrant
     from ce_cli.engine import RowSink, ScoredRows, Watcher
     from ce_cli.plan import Options
+    from ce_cli.slicing import Criterion
     from ce_cli.state.evaluation import EvalState
+    from ce_cli.state.groups import Groups
     from ce_cli.tasks.base import Context
 
 _UNSET = UNKNOWN - 1
@@ -44,7 +53,8 @@ class RowLosses(NamedTuple):
 
     rows: the numbers of their labels, from 0. loss: nats, NaN where the row is not scored. weight: NaN likewise, None for 1
     each. label: the class, as the reference numbers it, UNKNOWN for none; None where rows have no single class. odd: where the
-    label differs from that of the reference; None for nowhere.
+    label differs from that of the reference; None for nowhere. groups: what the rows
+    belong to, as the file of the reference has it; None for the other models.
     """
 
     rows: Ints
@@ -52,6 +62,33 @@ class RowLosses(NamedTuple):
     weight: Floats | None
     label: Ints | None
     odd: Bools | None
+    groups: Mapping[str, Groups] | None = None
+
+
+class Grouping:
+    """What rows belong to, by the columns that --by and --cluster name."""
+
+    def __init__(self, context: Context, options: Options) -> None:
+        self._layout, self._edges = context.layout, context.edges
+        self.slices = {"*".join(part.text for part in parts): parts for parts in parse_all(options.by)}
+        self.clustered = options.cluster is not None
+
+    def groups(self, pair: Pair) -> dict[str, Groups] | None:
+        """Return the groups of the rows of a pair, None where none are asked for."""
+        found = {by: crossed([self._part(part, pair) for part in parts]) for by, parts in self.slices.items()}
+        if self.clustered:
+            found[CLUSTER] = groups_of(self._column(CLUSTER, pair))
+        return found or None
+
+    def _part(self, part: Criterion, pair: Pair) -> Groups:
+        column = self._column(f"by:{part.column}", pair)
+        if not part.cuts:
+            return groups_of(column)
+        return interval_groups(column, self._edges[part.text] if part.edges is None else part.edges)[0]
+
+    def _column(self, role: str, pair: Pair) -> pa.Array:
+        place = self._layout.roles[role]
+        return (pair.predictions if place.side == "predictions" else pair.labels).column(place.column)
 
 
 class LossSink:
@@ -61,8 +98,14 @@ class LossSink:
     encodes = False
 
     def __init__(
-        self, context: Context, classes: Sequence[str], held: HeldLosses | None = None, model: int = 0
+        self,
+        context: Context,
+        classes: Sequence[str],
+        grouping: Grouping | None = None,
+        held: HeldLosses | None = None,
+        model: int = 0,
     ) -> None:
+        self._grouping = grouping
         number = {name: at for at, name in enumerate(classes)}
         self._code = np.array([number.get(name, UNKNOWN) for name in context.plan.classes], dtype=np.int64)
         self._roles = {role: place for role, place in context.layout.roles.items() if role.startswith(OWN_LABEL)}
@@ -89,7 +132,8 @@ class LossSink:
                 label[piece.at] = self._code[code]
         if weight is not None:
             loss[~(weight > 0)] = np.nan  # its class weighs nothing
-        return RowLosses(rows.pair.label_rows, loss, weight, label if classed else None, self._odd(rows.pair))
+        groups = None if self._grouping is None else self._grouping.groups(rows.pair)
+        return RowLosses(rows.pair.label_rows, loss, weight, label if classed else None, self._odd(rows.pair), groups)
 
     def write(self, prepared: RowLosses) -> None:
         """Hold what is to be paired later."""
@@ -178,7 +222,7 @@ class _Together(NamedTuple):
             if weight is not None and one.weight is not None:
                 there = ~np.isnan(one.loss) & ~np.isnan(found[0].loss)
                 self.odd.weights.add(found[0].rows[there & (weight != one.weight)])
-        self.paired.add(losses, weight, label)
+        self.paired.add(losses, weight, label, found[0].groups)
 
     def merge(self, other: _Together) -> None:
         self.paired.merge(other.paired)
@@ -203,7 +247,19 @@ def run_together(entrants: Sequence[Entrant], options: Options, watcher: Watcher
 def _empty(entrants: Sequence[Entrant]) -> _Together:
     plan = entrants[0].context.plan
     single = not plan.soft and plan.task != "multilabel"
-    return _Together(PairedLosses(len(entrants), plan.k if single else 0), _Odd())
+    grouping = _grouping(entrants[0])
+    losses = PairedLosses(
+        len(entrants),
+        plan.k if single else 0,
+        clustered=grouping.clustered,
+        slices=tuple(grouping.slices),
+        most=MOST_SLICES,
+    )
+    return _Together(losses, _Odd())
+
+
+def _grouping(reference: Entrant) -> Grouping:
+    return Grouping(reference.context, reference.options)
 
 
 def _in_step(entrants: Sequence[Entrant], options: Options, watcher: Watcher | None) -> Paired:
@@ -211,7 +267,11 @@ def _in_step(entrants: Sequence[Entrant], options: Options, watcher: Watcher | N
     classes = entrants[0].context.plan.classes
     counts = [AlignmentCounts() for _ in entrants]
     jobs = _shared(entrants)
-    teams = [Worker(one.context, one.options, [LossSink(one.context, classes)]) for one in entrants]
+    grouping = _grouping(entrants[0])
+    teams = [
+        Worker(one.context, one.options, [LossSink(one.context, classes, grouping if at == 0 else None)])
+        for at, one in enumerate(entrants)
+    ]
     free: list[_Together] = []
     everyone: list[_Together] = []
 
@@ -302,6 +362,7 @@ class HeldLosses:
         self._losses = [np.zeros(0)] * models
         self._weight: Floats | None = None
         self._label: Ints | None = None
+        self._groups: dict[str, _HeldGroups] = {}
         self.odd = _Odd()
 
     def put(self, model: int, found: RowLosses) -> None:
@@ -320,9 +381,11 @@ class HeldLosses:
         if found.label is not None:
             self._label = _grown(np.zeros(0, dtype=np.int64) if self._label is None else self._label, size, _UNSET)
             self._label[rows] = found.label[there]
+        for name, groups in (found.groups or {}).items():
+            self._groups.setdefault(name, _HeldGroups()).put(found.rows, groups)
 
-    def pieces(self) -> Iterator[tuple[Floats, Floats | None, Ints | None]]:
-        """Yield the losses of all models, the weights and the classes of a few rows at a time."""
+    def pieces(self) -> Iterator[tuple[Floats, Floats | None, Ints | None, Mapping[str, Groups] | None]]:
+        """Yield the losses of all models, the weights, the classes and the groups of a few rows at a time."""
         size = max(len(losses) for losses in self._losses)
         losses = [_fitted(own, size, np.nan) for own in self._losses]
         weight = None if self._weight is None else _fitted(self._weight, size, 1.0)
@@ -330,7 +393,10 @@ class HeldLosses:
         for start in range(0, size, _HELD_ROWS):
             at = slice(start, start + _HELD_ROWS)
             code = None if label is None else np.maximum(label[at], UNKNOWN)
-            yield np.stack([own[at] for own in losses]), None if weight is None else weight[at], code
+            groups = {
+                name: held.piece(at, min(size, start + _HELD_ROWS) - start) for name, held in self._groups.items()
+            }
+            yield np.stack([own[at] for own in losses]), None if weight is None else weight[at], code, groups or None
 
     def _put_weight(self, rows: Ints, weight: Floats) -> None:
         size = int(rows.max()) + 1 if len(rows) else 0
@@ -339,6 +405,22 @@ class HeldLosses:
         held = self._weight[rows]
         self.odd.weights.add(np.sort(rows[~np.isnan(held) & (held != weight)]))
         self._weight[rows] = np.where(np.isnan(held), weight, held)
+
+
+class _HeldGroups:
+    """Which group every row belongs to; a row that the reference has not got belongs to none, and is not common anyway."""
+
+    def __init__(self) -> None:
+        self._index: dict[Any, int] = {}
+        self._codes = np.zeros(0, dtype=np.int32)
+
+    def put(self, rows: Ints, groups: Groups) -> None:
+        own = np.array([self._index.setdefault(name, len(self._index)) for name in groups.names], dtype=np.int32)
+        self._codes = _grown(self._codes, int(rows.max()) + 1, 0)
+        self._codes[rows] = own[groups.codes]
+
+    def piece(self, at: slice, size: int) -> Groups:
+        return present(_fitted(self._codes[at], size, 0).astype(np.int64), [*self._index])
 
 
 def _fitted(values: Any, size: int, fill: float) -> Any:
@@ -360,19 +442,20 @@ def _grown(values: Any, size: int, fill: float) -> Any:
 def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None) -> Paired:
     """Take one model after another, each joined with the labels, and pair what they have at the end."""
     held = HeldLosses(len(entrants))
+    grouping = _grouping(entrants[0])
     classes = entrants[0].context.plan.classes
     concluding = [
         partial(
             run,
             Job(one.predictions, one.labels, one.context, one.options),
-            [LossSink(one.context, classes, held, model)],
+            [LossSink(one.context, classes, grouping if model == 0 else None, held, model)],
             watcher,
         )
         for model, one in enumerate(entrants)
     ]
     outcomes = _all(concluding)
     whole = _empty(entrants)
-    for losses, weight, label in held.pieces():
-        whole.paired.add(losses, weight, label)
+    for piece in held.pieces():
+        whole.paired.add(*piece)
     whole.odd.merge(held.odd)
     return _paired(entrants, outcomes, whole)

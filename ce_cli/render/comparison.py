@@ -5,31 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ce_cli.render.table import (
+from ce_cli.render.page import (
     BAD,
     GAP,
     GOOD,
     KEY,
     MAX_PROSE,
-    MIN_WIDTH,
     QUIET,
     TITLE,
-    _Column,
-    _entries,
-    _file,
-    _gates,
-    _grid,
-    _issues,
-    _line,
-    _listed,
-    _names,
-    _needed,
-    _numbers,
-    _printed_page,
-    _prose,
-    _signature,
-    _Span,
+    Column,
+    Span,
+    entries_of,
+    grid,
+    line_of,
+    names_column,
+    needed,
+    numbers_column,
+    prose,
 )
+from ce_cli.render.table import MIN_WIDTH, _file, _gates, _issues, _listed, _printed_page, _signature
 from ce_cli.render.text import cell_number, cut, number, percent, plural, safe
 
 if TYPE_CHECKING:
@@ -52,6 +46,7 @@ def render_comparison(comparison: Comparison, *, width: int, color: bool) -> str
         _ranking(comparison, width),
         _differences(comparison, width),
         _classes(comparison, width),
+        _slices(comparison, width),
         _issues(_all_issues(comparison), width),
         _gates(gates, width),
         _signatures(comparison, width),
@@ -70,7 +65,7 @@ def _header(comparison: Comparison, width: int) -> list[Any]:
     rows = comparison.comparison[0].rows
     how = {"id": "paired by id", "position": "paired by position"}.get(comparison.models[-1].report.alignment, "")
     entries.append(("rows", f"{rows:,} common to all models" + (f", {how}" if how else ", in one file"), ""))
-    return _entries(entries, width)
+    return entries_of(entries, width)
 
 
 def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
@@ -95,22 +90,24 @@ def _ranking(comparison: Comparison, width: int) -> list[Any]:
     reports = {model.name: model.report for model in comparison.models}
     skills = [reports[rank.model].metrics.get("skill") for rank in ranks]
     columns = [
-        _numbers("#", (str(rank.rank) for rank in ranks)),
-        _names("model", (rank.model for rank in ranks)),
-        _numbers("loss", (cell_number(rank.cross_entropy.value) for rank in ranks)),
+        numbers_column("#", (str(rank.rank) for rank in ranks)),
+        names_column("model", (rank.model for rank in ranks)),
+        numbers_column("loss", (cell_number(rank.cross_entropy.value) for rank in ranks)),
         _interval_column(f"{100 * comparison.confidence:g} % interval", [rank.cross_entropy for rank in ranks]),
     ]
     if any(skills):
-        columns.append(_numbers("skill", ("-" if skill is None else cell_number(skill.value) for skill in skills)))
+        columns.append(
+            numbers_column("skill", ("-" if skill is None else cell_number(skill.value) for skill in skills))
+        )
     if any(rank.infinite for rank in ranks):
         columns += [
-            _numbers("infinite rows", (f"{rank.infinite:,}" for rank in ranks)),
-            _numbers("loss of the rest", (_finite(comparison, rank) for rank in ranks)),
+            numbers_column("infinite rows", (f"{rank.infinite:,}" for rank in ranks)),
+            numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)),
         ]
-    while _needed(columns) > width and len(columns) > 4:
+    while needed(columns) > width and len(columns) > 4:
         del columns[-1]
-    title = _line(_Span("ranking", TITLE), _Span(f"{GAP}loss in {comparison.unit}, the smallest first", QUIET))
-    return [title, *_grid(columns, width)]
+    title = line_of(Span("ranking", TITLE), Span(f"{GAP}loss in {comparison.unit}, the smallest first", QUIET))
+    return [title, *grid(columns, width)]
 
 
 def _finite(comparison: Comparison, rank: Rank) -> str:
@@ -118,8 +115,8 @@ def _finite(comparison: Comparison, rank: Rank) -> str:
     return "-" if metric is None else cell_number(metric.value)
 
 
-def _interval_column(heading: str, metrics: Sequence[Metric | None], *, signed: bool = False) -> _Column:
-    return _Column(heading, tuple(_Span(_interval(metric, signed=signed)) for metric in metrics))
+def _interval_column(heading: str, metrics: Sequence[Metric | None], *, signed: bool = False) -> Column:
+    return Column(heading, tuple(Span(_interval(metric, signed=signed)) for metric in metrics))
 
 
 def _interval(metric: Metric | None, *, signed: bool) -> str:
@@ -136,15 +133,15 @@ def _signed(value: float) -> str:
 def _differences(comparison: Comparison, width: int) -> list[Any]:
     rows = comparison.comparison
     columns = [
-        _Column("", tuple(_verdict(row) for row in rows)),
-        _names("model", (row.model for row in rows)),
-        _Column("difference", tuple(_difference(row) for row in rows)),
+        Column("", tuple(_verdict(row) for row in rows)),
+        names_column("model", (row.model for row in rows)),
+        Column("difference", tuple(_difference(row) for row in rows)),
         _interval_column(f"{100 * comparison.confidence:g} % interval", [row.difference for row in rows], signed=True),
-        _numbers("p (Holm)", (_p(row.p_adjusted) for row in rows)),
-        _numbers("better", (f"{row.wins:,}" for row in rows)),
-        _numbers("worse", (f"{row.losses:,}" for row in rows)),
-        _numbers("same", (f"{row.ties:,}" for row in rows)),
-        _numbers(
+        numbers_column("p (Holm)", (_p(row.p_adjusted) for row in rows)),
+        numbers_column("better", (f"{row.wins:,}" for row in rows)),
+        numbers_column("worse", (f"{row.losses:,}" for row in rows)),
+        numbers_column("same", (f"{row.ties:,}" for row in rows)),
+        numbers_column(
             "detectable",
             ("-" if row.smallest_detectable is None else cell_number(row.smallest_detectable) for row in rows),
         ),
@@ -152,13 +149,13 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
     if not any(row.ties for row in rows):
         columns = [column for column in columns if column.heading != "same"]
     for heading in ("detectable", "same", "better", "worse"):
-        if _needed(columns) > width:
+        if needed(columns) > width:
             columns = [column for column in columns if column.heading != heading]
     reference = cut(safe(comparison.reference.name), 30)
-    title = _line(
-        _Span(f"differences from {reference}", TITLE), _Span(f"{GAP}in {comparison.unit}, below 0 is better", QUIET)
+    title = line_of(
+        Span(f"differences from {reference}", TITLE), Span(f"{GAP}in {comparison.unit}, below 0 is better", QUIET)
     )
-    return [title, *_grid(columns, width), *_told(comparison, width)]
+    return [title, *grid(columns, width), *_told(comparison, width)]
 
 
 def _told(comparison: Comparison, width: int) -> list[Any]:
@@ -167,7 +164,7 @@ def _told(comparison: Comparison, width: int) -> list[Any]:
     for row in comparison.comparison:
         text = _in_words(row, comparison)
         if text:
-            lines += _prose(_Span(GAP), text, width, QUIET)
+            lines += prose(Span(GAP), text, width, QUIET)
     return lines
 
 
@@ -187,18 +184,18 @@ def _in_words(row: Difference, comparison: Comparison) -> str:
     )
 
 
-def _verdict(row: Difference) -> _Span:
+def _verdict(row: Difference) -> Span:
     if not row.detected or row.difference is None:
-        return _Span(NOT_DETECTED, QUIET)
-    return _Span("", "")
+        return Span(NOT_DETECTED, QUIET)
+    return Span("", "")
 
 
-def _difference(row: Difference) -> _Span:
+def _difference(row: Difference) -> Span:
     if row.difference is None:
-        return _Span("-")
+        return Span("-")
     value = row.difference.value
     style = "" if not row.detected else GOOD if value < 0 else BAD
-    return _Span(_signed(value), style)
+    return Span(_signed(value), style)
 
 
 def _p(value: float | None) -> str:
@@ -217,18 +214,54 @@ def _classes(comparison: Comparison, width: int) -> list[Any]:
     most = {name: max(abs(parts[row.model][name].contribution or 0.0) for row in shown) for name in sizes}
     names = sorted(sizes, key=lambda name: -most[name])[:MAX_CLASSES]
     kind = "bin" if comparison.task == "regression" else "class"
-    columns = [_names(kind, names), _numbers("rows", (f"{sizes[name]:,}" for name in names))]
+    columns = [names_column(kind, names), numbers_column("rows", (f"{sizes[name]:,}" for name in names))]
     for row in shown:
         values = [parts[row.model][name].contribution for name in names]
-        cells = tuple(_Span("-" if value is None else _signed(value)) for value in values)
-        columns.append(_Column(cut(safe(row.model), 16), cells))
-    while _needed(columns) > width and len(columns) > 3:
+        cells = tuple(Span("-" if value is None else _signed(value)) for value in values)
+        columns.append(Column(cut(safe(row.model), 16), cells))
+    while needed(columns) > width and len(columns) > 3:
         del columns[-1]
-    title = _line(_Span("where they come from", TITLE), _Span(f"{GAP}what each {kind} adds to the difference", QUIET))
-    lines = [title, *_grid(columns, width)]
+    title = line_of(Span("where they come from", TITLE), Span(f"{GAP}what each {kind} adds to the difference", QUIET))
+    lines = [title, *grid(columns, width)]
     left = len(sizes) - len(names)
     if left:
-        lines += _prose(_Span(GAP), f"… and {plural(left, f'more {kind}')}", width, QUIET)
+        lines += prose(Span(GAP), f"… and {plural(left, f'more {kind}')}", width, QUIET)
+    return lines
+
+
+def _slices(comparison: Comparison, width: int) -> list[Any]:
+    """Return the slices of each candidate that contribute most to its difference, without those that are too small."""
+    found = [
+        (row.model, part)
+        for row in comparison.comparison[:MAX_CANDIDATES]
+        for part in [part for part in row.by_slice if not part.small][:MAX_CLASSES]
+    ]
+    if not found:
+        return []
+    metrics = [part.difference for _, part in found]
+    columns = [
+        names_column("model", (model for model, _ in found)),
+        names_column("slice", (",".join(f"{key}={value}" for key, value in part.by.items()) for _, part in found)),
+        numbers_column("rows", (f"{part.n:,}" for _, part in found)),
+        Column("difference", tuple(Span("-" if one is None else _signed(one.value)) for one in metrics)),
+        _interval_column(f"{100 * comparison.confidence:g} % interval", metrics, signed=True),
+        Column(
+            "adds",
+            tuple(Span("-" if part.contribution is None else _signed(part.contribution)) for _, part in found),
+        ),
+    ]
+    if len(comparison.comparison) == 1:
+        del columns[0]
+    if needed(columns) > width:
+        columns = [column for column in columns if column.heading != "adds"]
+    small = sum(part.small for part in comparison.comparison[0].by_slice)
+    title = line_of(Span("by slice", TITLE), Span(f"{GAP}those that add most to the difference", QUIET))
+    lines = [title, *grid(columns, width)]
+    if small:
+        rows = sum(part.n for part in comparison.comparison[0].by_slice if part.small)
+        lines += prose(
+            Span(GAP), f"{plural(small, 'small slice')} with {plural(rows, 'row')} are not shown", width, QUIET
+        )
     return lines
 
 
@@ -254,6 +287,6 @@ def _signatures(comparison: Comparison, width: int) -> list[Any]:
     lines: list[Any] = []
     for signature, names in whose.items():
         if len(whose) > 1:
-            lines += _prose(_Span(""), f"{_listed(names)}:", width, KEY)
+            lines += prose(Span(""), f"{_listed(names)}:", width, KEY)
         lines += _signature(signature, width)
     return lines

@@ -9,12 +9,18 @@ import numpy as np
 from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import to_float
 from ce_cli.state.moments import Moments
+from ce_cli.state.paired_groups import PairedClusters, PairedSlices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from fractions import Fraction
+    from typing import Any
 
     from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.state.groups import Groups
+    from ce_cli.state.paired_groups import GroupDifference
 
+CLUSTER = "cluster"
 UNKNOWN = -1  # the class of a row that has none, or several
 
 
@@ -23,7 +29,8 @@ class PairedDifference(NamedTuple):
 
     n: the common rows. mean: candidate - reference, None where a loss is infinite or there are no rows. stderr: of that mean,
     None also for a single row. wins, losses, ties: the rows where the candidate's loss is smaller, larger, the same.
-    infinite: the rows where either loss is infinite.
+    infinite: the rows where either loss is infinite. units: how many independent observations there are: the rows, or their
+    clusters.
     """
 
     n: int
@@ -33,6 +40,7 @@ class PairedDifference(NamedTuple):
     losses: int
     ties: int
     infinite: int
+    units: int
 
 
 class ClassDifference(NamedTuple):
@@ -49,7 +57,12 @@ class PairedLosses:
     state(A ∪ B) = state(A) merged with state(B), to the last bit: every sum is exact.
     """
 
-    def __init__(self, models: int, classes: int) -> None:
+    def __init__(
+        self, models: int, classes: int, *, clustered: bool = False, slices: tuple[str, ...] = (), most: int = 10_000
+    ) -> None:
+        candidates = range(models - 1)
+        self._clusters = [PairedClusters() for _ in candidates] if clustered else None
+        self._slices = {by: [PairedSlices(most) for _ in candidates] for by in slices}
         self.models = models
         self.classes = classes
         self.n = 0
@@ -64,20 +77,24 @@ class PairedLosses:
         self._class_losses = [ExactSums(max(1, classes)) for _ in range(models)]
         self._class_infinite = np.zeros((models, classes), dtype=np.int64)
 
-    def add(self, losses: Floats, weight: Floats | None, label: Ints | None) -> None:
+    def add(
+        self, losses: Floats, weight: Floats | None, label: Ints | None, groups: Mapping[str, Groups] | None = None
+    ) -> None:
         """Add rows.
 
         losses: `(models, n) float64`, nats, `inf` allowed, NaN where a model has not scored the row. weight: `(n,) float64`,
         positive where all have, None for 1 each. label: `(n,) int64`, the class of each row, UNKNOWN for none; None for none.
+        groups: what the rows belong to, by CLUSTER and by the names of the slices.
         """
         there = ~np.isnan(losses)
         for model, count in enumerate(np.count_nonzero(there, axis=1).tolist()):
             self.scored[model] += count
-        common = there.all(axis=0)
+        common: Bools = np.logical_and.reduce(there, axis=0)
         if not common.all():
             losses = losses[:, common]
             weight = None if weight is None else weight[common]
             label = None if label is None else label[common]
+            groups = None if groups is None else {name: own.take(common) for name, own in groups.items()}
         n = losses.shape[1]
         if n == 0:
             return
@@ -88,6 +105,8 @@ class PairedLosses:
             _add(self._means[model], own, weight, fine)
         for at in range(self.models - 1):
             self._compare(at, losses[0], losses[at + 1], finite[0] & finite[at + 1], weight)
+        if groups:
+            self._by_group(losses, finite, weight, groups)
         if label is not None and self.classes:
             self._by_class(losses, finite, weight, label)
 
@@ -104,6 +123,11 @@ class PairedLosses:
             for mine, theirs in zip(getattr(self, name), getattr(other, name), strict=True):
                 mine.merge(theirs)
         self._class_weight.merge(other._class_weight)
+        for one, two in zip(self._clusters or (), other._clusters or (), strict=True):
+            one.merge(two)
+        for by, slices in self._slices.items():
+            for mine, theirs in zip(slices, other._slices[by], strict=True):
+                mine.merge(theirs)
 
     def mean(self, model: int) -> Fraction | None:
         """Return a model's exact mean of the finite losses on the common rows, None where there is none."""
@@ -117,13 +141,15 @@ class PairedLosses:
         """Return how a model (1 = the first candidate) differs from the reference."""
         at = candidate - 1
         wins, losses, ties = self._signs[at].tolist()
-        infinite = self._either[at]
+        infinite, units = self._either[at], self.n
         mine, reference = self.mean(candidate), self.mean(0)
         mean = error = None
         if not infinite and mine is not None and reference is not None:
             mean = to_float(mine - reference)
             error = self._differences[at].standard_error()
-        return PairedDifference(self.n, mean, error, wins, losses, ties, infinite)
+            if self._clusters is not None:
+                units, error = self._clusters[at].spread()
+        return PairedDifference(self.n, mean, error, wins, losses, ties, infinite, units)
 
     def by_class(self, candidate: int) -> list[ClassDifference]:
         """Return how a model differs from the reference in the rows of every class."""
@@ -140,6 +166,25 @@ class PairedLosses:
                 contribution = to_float(difference / total) if total and everything else None
             found.append(ClassDifference(n, mean, contribution))
         return found
+
+    def by_slice(self, candidate: int) -> Iterator[tuple[str, Any, GroupDifference]]:
+        """Yield what a model's differences are in every slice, with the names of what is cut by and of the slice."""
+        for by, slices in self._slices.items():
+            for name, found in slices[candidate - 1].differences():
+                yield by, name, found
+
+    def _by_group(self, losses: Floats, finite: Bools, weight: Floats | None, groups: Mapping[str, Groups]) -> None:
+        for at in range(self.models - 1):
+            both = finite[0] & finite[at + 1]
+            difference = np.full(len(both), np.inf)
+            np.subtract(losses[at + 1], losses[0], out=difference, where=both)
+            for by, slices in self._slices.items():
+                slices[at].add(groups[by], difference, weight)
+            if self._clusters is None:
+                continue
+            whole = bool(both.all())
+            own = groups[CLUSTER] if whole else groups[CLUSTER].take(both)
+            self._clusters[at].add(own, difference[both], None if weight is None else weight[both])
 
     def _compare(self, at: int, reference: Floats, candidate: Floats, finite: Bools, weight: Floats | None) -> None:
         smaller = int(np.count_nonzero(candidate < reference))

@@ -16,7 +16,7 @@ from scipy import stats
 
 from ce_cli import CeError, compare, evaluate
 from ce_cli.comparing.entrants import split_name, with_names
-from ce_cli.comparing.judgement import holm
+from ce_cli.kernels.holm import adjusted
 
 if TYPE_CHECKING:
     from ce_cli import Comparison
@@ -76,10 +76,9 @@ def test_paired_t_tests_agree_with_scipy(shuffled: bool) -> None:
 
 
 def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
-    assert holm([0.5, 0.6]) == [1.0, 1.0]
-    assert holm([]) == []
-    assert holm([0.2]) == [0.2]
+    assert adjusted(np.array([0.01, 0.04, 0.03])).tolist() == [0.03, 0.06, 0.06]
+    assert adjusted(np.array([0.5, 0.6])).tolist() == [1.0, 1.0]
+    assert adjusted(np.array([])).tolist() == []
 
 
 def test_every_model_has_the_report_that_it_would_have_alone() -> None:
@@ -233,6 +232,68 @@ def test_weights_that_differ_are_refused(step: int) -> None:
     models["m1"] = models["m1"].iloc[::step].reset_index(drop=True)
     with pytest.raises(CeError, match="the weight is not the same"):
         compare(models, labels, weight_col="weight")
+
+
+def sliced(n: int = 300) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    models, labels = frames(n, seed=1)
+    rng = np.random.default_rng(1)
+    labels["g"] = rng.choice(["x", "y", "z"], n, p=[0.5, 0.45, 0.05])
+    labels["c"] = rng.integers(0, 40, n)
+    labels["age"] = rng.uniform(0, 90, n)
+    return models, labels
+
+
+def test_clusters_are_one_observation_each() -> None:
+    models, labels = sliced()
+    row = compare(models, labels, cluster="c").comparison[0]
+    difference = losses(models["m1"], labels) - losses(models["m0"], labels)
+    sums = (difference - difference.mean()).groupby(labels["c"]).sum()
+    count = len(sums)
+    error = math.sqrt(count / (count - 1) * (sums**2).sum()) / len(labels)
+    assert row.difference is not None
+    assert (row.df, row.difference.stderr) == (count - 1, pytest.approx(error, rel=1e-11))
+    assert row.p == pytest.approx(2 * stats.t.sf(abs(difference.mean() / error), count - 1), rel=1e-9)
+    alone = compare(models, labels.assign(c=labels["id"]), cluster="c").comparison[0]
+    assert alone.p == pytest.approx(compare(models, labels).comparison[0].p, rel=1e-9)
+    one = compare(models, labels.assign(c=1), cluster="c").comparison[0]
+    assert (one.p, one.detected) == (None, None)
+
+
+def test_where_the_difference_comes_from_by_slice() -> None:
+    models, labels = sliced()
+    found = compare(models, labels, by=["g", "age:edges=50"], gates=["slice[g=x].cross_entropy > 0"])
+    difference = losses(models["m1"], labels) - losses(models["m0"], labels)
+    parts = {part.by["g"]: part for part in found.comparison[0].by_slice if "g" in part.by}
+    for name, part in parts.items():
+        own = difference[labels["g"] == name]
+        assert part.difference is not None
+        assert (part.n, part.difference.value) == (len(own), pytest.approx(own.mean(), rel=1e-10))
+        assert part.difference.stderr == pytest.approx(own.sem(), rel=1e-10)
+        assert part.small is (len(own) < 30)
+    total = math.fsum(part.contribution or 0.0 for part in parts.values())
+    assert total == pytest.approx(difference.mean(), rel=1e-10)
+    assert {part.by["age"] for part in found.comparison[0].by_slice if "age" in part.by} == {"<50", ">=50"}
+    assert found.passed
+    json.loads(found.to_json())
+
+
+@pytest.mark.parametrize("options", [{}, {"jobs": 3, "chunk_rows": 7}])
+def test_groups_do_not_depend_on_the_order_of_rows(options: dict[str, Any]) -> None:
+    models, labels = sliced(120)
+    settings: dict[str, Any] = {"by": ["g", "g*age:quantiles=3"], "cluster": "c"}
+    expected = compare(models, labels, **settings)
+    models["m2"] = models["m2"].iloc[::-1].reset_index(drop=True)
+    assert compare(models, labels, **settings, **options).comparison == expected.comparison
+
+
+def test_a_slice_with_an_infinite_loss_has_no_difference() -> None:
+    models, labels = sliced(60)
+    at = labels.loc[0, "label"]
+    models["m1"].loc[0, [f"prob_{name}" for name in CLASSES]] = [0.0 if name == at else 0.5 for name in CLASSES]
+    parts = {part.by["g"]: part for part in compare(models, labels, by="g").comparison[0].by_slice}
+    assert parts[labels.loc[0, "g"]].difference is None
+    assert all(part.contribution is None for part in parts.values())
+    assert any(part.difference is not None for part in parts.values())
 
 
 def test_columns_of_a_wide_frame() -> None:
