@@ -16,7 +16,7 @@ import click
 from ce_cli._version import __version__
 from ce_cli.config import Setting, load_config
 from ce_cli.errors import CeError, ExitCode, fail
-from ce_cli.plan import ALIGNMENTS, BASES, FORMATS, INPUTS, ROW_SUMS, SMOOTHINGS, TASKS
+from ce_cli.plan import ALIGNMENTS, BASES, FORMATS, INPUTS, ROW_SUMS, SMOOTHINGS, TASKS, USUAL_REPLICATES
 from ce_cli.process import keep_freed_memory, leave_on_terminate
 
 if TYPE_CHECKING:
@@ -55,6 +55,19 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # likewise
         if not names or not all(names):
             self.fail(f"expected names separated by commas, but got {value!r}", param, ctx)
         return names
+
+
+class Replicates(click.ParamType):  # type: ignore[type-arg]  # likewise
+    """A number that may be left out."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number; a path in its place was meant to be an argument."""
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number of replicates; write --bootstrap=N, or name the files first", param, ctx)
 
 
 class SectionedCommand(click.Command):
@@ -271,6 +284,16 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     help="Unit of losses and entropies: nats, bits or bans.",
 )
 @_statistics("--confidence", type=float, default=0.95, metavar="P", help="Level of the intervals.  [default: 0.95]")
+@_statistics(
+    "--bootstrap",
+    type=Replicates(),
+    is_flag=False,
+    flag_value=str(USUAL_REPLICATES),
+    metavar="[N]",
+    help=f"Intervals of loss, accuracy and Brier score from N resamples of the rows, or of whole clusters or sequences; "
+    f"{USUAL_REPLICATES} where N is left out.",
+)
+@_statistics("--seed", type=int, default=0, metavar="S", help="Seed of what is drawn at random.  [default: 0]")
 @_statistics("--ece-bins", type=int, default=15, metavar="N", help="Bins of the calibration error.  [default: 15]")
 @_statistics("--top", type=int, default=5, metavar="K", help="How many of the worst rows to show.  [default: 5]")
 @_statistics(
@@ -411,7 +434,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
     from ce_cli.readers.files import open_both
 
     predictions, labels = open_both(path, labels_path, options)
-    with _progress(values, [predictions, labels]) as progress:
+    with _progress(values, options, [predictions, labels]) as progress:
         report = evaluate_data(
             predictions,
             labels,
@@ -451,7 +474,7 @@ def _compare_command(values: dict[str, Any], options: Options, gates: tuple[Gate
     labels_path = values["labels"]
     _check_outputs(values, (*paths.values(), labels_path))
     files, labels = open_several(paths, labels_path, options)
-    with _progress(values, [*files.values(), labels]) as progress:
+    with _progress(values, options, [*files.values(), labels]) as progress:
         comparison = compare_data(files, labels, options, gates, watcher=progress)
     code = ExitCode.OK if comparison.passed else ExitCode.GATE_FAILED
     if values["quiet"]:
@@ -506,7 +529,7 @@ def _tables(values: dict[str, Any]) -> dict[str, str]:
     return {name: values[name] for name in _TABLES if values[name] is not None}
 
 
-def _progress(values: dict[str, Any], files: Sequence[Any]) -> Any:
+def _progress(values: dict[str, Any], options: Options, files: Sequence[Any]) -> Any:
     from ce_cli.render.progress import NoProgress, Progress
 
     wanted = values["progress"]
@@ -517,7 +540,13 @@ def _progress(values: dict[str, Any], files: Sequence[Any]) -> Any:
     there = [data for data in files if data is not None]
     sizes = [data.total_bytes for data in there]
     total = None if None in sizes else sum(sizes)
-    return Progress(total_bytes=total, total_rows=there[0].rows(), stream=sys.stderr)
+    rows, task = there[0].rows(), ""
+    if options.bootstrap is not None:
+        from ce_cli.judging.bootstrap import cost
+
+        task = f"bootstrap {options.bootstrap:,}"
+        _print(f"ce-eval: {cost(options, rows)}", sys.stderr)
+    return Progress(total_bytes=total, total_rows=rows, stream=sys.stderr, task=task)
 
 
 def _show_report(report: Report, values: dict[str, Any]) -> None:

@@ -64,6 +64,16 @@ class SlicePart:
 
 
 @dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """What the replicates of `bootstrap` say of a difference: its interval, and the p of a difference of 0, not adjusted."""
+
+    p: float
+    stderr: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """How a candidate differs from the reference: candidate - reference, so that below 0 the candidate is better.
 
@@ -72,7 +82,8 @@ class Difference:
     p_adjusted: after Holm, over all candidates. detected: whether p_adjusted is below 1 - confidence. smallest_detectable:
     the difference that this number of rows detects at that level in 80 of 100 cases. All of these are None where there is no
     test: with an infinite loss, or a single row. wins, losses, ties: rows where the candidate's loss is smaller, larger, the
-    same; share_improved: wins / rows. infinite: rows where either loss is infinite. by_class, by_slice: the largest part first.
+    same; share_improved: wins / rows. infinite: rows where either loss is infinite. bootstrap: None where it was not
+    asked for. by_class, by_slice: the largest part first.
     """
 
     model: str
@@ -92,6 +103,7 @@ class Difference:
     ties: int
     share_improved: float
     infinite: int
+    bootstrap: Bootstrap | None = None
     by_class: tuple[ClassPart, ...] = ()
     by_slice: tuple[SlicePart, ...] = ()
 
@@ -196,6 +208,9 @@ def _flat(row: Rank | Difference) -> dict[str, Any]:
     for one in fields(row):
         value = getattr(row, one.name)
         if one.name in _PARTS:
+            continue
+        if one.name == "bootstrap":
+            flat |= {"p_bootstrap": value.p} if value is not None else {}
             continue
         if one.name in ("cross_entropy", "difference"):
             metric = value or Metric(float("nan"))

@@ -13,7 +13,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ce_cli.errors import CeError, Problem
-from ce_cli.metrics import METRICS, QUANTILES
+from ce_cli.metrics import BOOTSTRAPPED, METRICS, QUANTILES
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
@@ -88,6 +88,24 @@ class MetricSubject:
         if value is None:
             return Observation(None, f"{self.name} = {metric.value:g} has no {self.field} in this report")
         return _compared(value)
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapSubject:
+    """`bootstrap.NAME.FIELD`: what the replicates of a bootstrap say of a metric."""
+
+    name: str
+    field: str
+
+    def observe(self, report: Report) -> Observation:
+        """Look the field up; absent without --bootstrap, and where the metric has no interval of this kind."""
+        section = report.sections.get("bootstrap")
+        if section is None:
+            return Observation(None, "this report has no bootstrap: pass --bootstrap")
+        found = section["metrics"].get(self.name)
+        if found is None:
+            return Observation(None, f"this report has no bootstrap of {self.name}")
+        return _compared(found[self.field])
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +252,10 @@ class Gate:
 def parse_gate(text: str) -> Gate:
     """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
 
-    METRIC is a name of `METRICS`, `slice[COL=VALUE].METRIC`, `worst_slice.METRIC`, `counts.NAME`, `class[NAME].FIELD`,
-    `quantiles.NAME` or `max_row_sum_error`; the last four have no fields. Before a name of `METRICS` may stand `delta.`, and
-    before anything `model[NAME].`. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded
-    to a double. Raises `CeError` with the code `bad_gate`.
+    METRIC is a name of `METRICS`, `slice[COL=VALUE].METRIC`, `worst_slice.METRIC`, `bootstrap.NAME` (whose field is not
+    optional), `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last four have no fields. Before
+    a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is decimal, scientific, `inf` or `-inf`;
+    `%` divides it by 100 before it is rounded to a double. Raises `CeError` with the code `bad_gate`.
     """
     expression = text.strip()
     try:
@@ -322,8 +340,8 @@ def _parse_subject(text: str) -> Subject:
     if text == "max_row_sum_error":
         return RowSumSubject()
     name, dot, field = text.partition(".")
-    if name == "delta":
-        return _parse_delta(field)
+    if name in _FAMILIES:
+        return _FAMILIES[name](field)
     if name == "counts":
         return CountSubject(_known(field, (*COUNTS, *TASK_COUNTS), "count", "counts.{}", "counts.infinite == 0"))
     if name == "quantiles":
@@ -357,6 +375,13 @@ def _slice_field(text: str, spelling: str) -> tuple[str, ...]:
         return (name,)
     known = DIFFERENCE_FIELDS if name == "difference" else METRIC_FIELDS
     return name, _known(field, known, "field", spelling.format(name + ".{}"), _SLICE_EXAMPLE) if dot else "value"
+
+
+def _parse_bootstrap(text: str) -> BootstrapSubject:
+    metric, _, field = text.partition(".")
+    example = "bootstrap.cross_entropy.upper <= 0.36"
+    _known(metric, BOOTSTRAPPED, "metric of the bootstrap", "bootstrap.{}", example)
+    return BootstrapSubject(metric, _known(field, METRIC_FIELDS, "field", f"bootstrap.{metric}.{{}}", example))
 
 
 def _parse_class(text: str) -> ClassSubject:
@@ -393,6 +418,7 @@ def _parse_delta(text: str) -> DeltaSubject:
     return DeltaSubject(name, _known(field, METRIC_FIELDS, "field", f"delta.{name}.{{}}", _DELTA) if dot else "value")
 
 
+_FAMILIES: Mapping[str, Callable[[str], Subject]] = {"delta": _parse_delta, "bootstrap": _parse_bootstrap}
 _PARTS: Mapping[tuple[str, ...], Callable[[str], Subject]] = {
     ("model[",): _parse_model,
     ("class[",): _parse_class,

@@ -34,3 +34,6 @@ METRICS: dict[str, str] = {
 
 # The quantiles of the loss over the scored rows, as the keys of `Report.quantiles`.
 QUANTILES: tuple[str, ...] = ("0.5", "0.9", "0.99", "1")
+
+# The metrics that a bootstrap has an interval of.
+BOOTSTRAPPED: tuple[str, ...] = ("cross_entropy", "perplexity", "bits_per_token", "accuracy", "brier")

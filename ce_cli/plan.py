@@ -31,6 +31,8 @@ BALANCED = "balanced"  # class weights that let every class count the same
 ROW_SUMS = ("strict", "normalize", "raw")
 TARGETS = ("hard", "hl-gauss", "two-hot")
 DISTRIBUTIONS = ("normal", "laplace", "logistic")
+LEAST_REPLICATES, MOST_REPLICATES = 100, 1_000_000
+USUAL_REPLICATES = 1000  # of a bootstrap, where nobody says how many
 _SIZE = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>[KMGT]?B?|[KMGT]iB)", re.IGNORECASE | re.ASCII)
 
 
@@ -85,6 +87,8 @@ class Options:
     ece_bins: int = 15
     top: int = 5
     cluster: str | None = None
+    bootstrap: int | None = None
+    seed: int = 0
     by: tuple[str, ...] = ()
     min_slice: int = 30
     show: tuple[str, ...] = ()
@@ -119,6 +123,7 @@ class Options:
         self._check_sigma()
         self._check_models()
         parse_all(self.by)
+        self._check_bootstrap()
         if self.join_memory is not None and bytes_of(self.join_memory) is None:
             raise fail("bad_option", f"--join-memory takes a size such as 500M or 1.5GiB, but got {self.join_memory!r}")
 
@@ -160,6 +165,26 @@ class Options:
             fine = False
         if not fine:
             raise fail("bad_option", f"--sigma takes auto or a number above 0, but got {self.sigma!r}")
+
+    def _check_bootstrap(self) -> None:
+        if not 0 <= self.seed < 1 << 64:
+            raise fail("bad_option", f"--seed takes a whole number from 0 to below 2**64, but got {self.seed!r}")
+        if self.bootstrap is None:
+            return
+        if not LEAST_REPLICATES <= self.bootstrap <= MOST_REPLICATES:
+            raise fail(
+                "bad_option",
+                f"--bootstrap takes a whole number from {LEAST_REPLICATES} to {MOST_REPLICATES:,}, "
+                f"but got {self.bootstrap!r}",
+            )
+        # The bounds are order statistics: below the first of them there is nothing.
+        needed = math.ceil(2 / (1 - self.confidence) - 1e-6) - 1
+        if self.bootstrap < needed:
+            raise fail(
+                "bad_option",
+                f"{self.bootstrap:,} replicates have no quantiles for --confidence {self.confidence!r}",
+                hint=f"pass --bootstrap {needed} or more: the tails are to hold some replicates",
+            )
 
     @property
     def compares(self) -> bool:
@@ -241,6 +266,8 @@ class OptionValues(TypedDict, total=False):
     ece_bins: int
     top: int
     cluster: str | None
+    bootstrap: int | None
+    seed: int
     by: str | Iterable[str]
     min_slice: int
     show: str | Iterable[str]

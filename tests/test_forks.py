@@ -107,6 +107,7 @@ def cases(folder: Path) -> dict[str, tuple[list[str], bool]]:
             [predictions, "-l", written(folder / "y5.parquet", {n: c[:-1] for n, c in other.items()}, 40)],
             False,
         ),
+        "bootstrap": ([predictions, "-l", uneven, "--bootstrap", "100"], True),
         "token lists": ([written(folder / "t.parquet", lists, 20)], True),
     }
 

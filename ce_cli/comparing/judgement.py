@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.comparison import ClassPart, Comparison, Difference, Model, Rank, SlicePart
+from ce_cli.comparison import Bootstrap, ClassPart, Comparison, Difference, Model, Rank, SlicePart
 from ce_cli.errors import fail
+from ce_cli.judging.bootstrap import percentile_interval
 from ce_cli.kernels.holm import adjusted
 from ce_cli.report import Issue, Metric
 from ce_cli.slicing import parse_all
@@ -108,6 +110,7 @@ def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: 
         ties=found.ties,
         share_improved=found.wins / found.n,
         infinite=found.infinite,
+        bootstrap=_bootstrap(plan, losses.replicates(at)),
         by_class=_by_class(plan, losses, at),
         by_slice=_by_slice(plan, options, losses, at),
     )
@@ -119,6 +122,21 @@ def _test(mean: float, error: float, df: int) -> tuple[float, float]:
         return (0.0, 1.0) if mean == 0 else (math.copysign(math.inf, mean), 0.0)
     t = mean / error
     return t, t_two_sided(t, df)
+
+
+def _bootstrap(plan: EvalPlan, means: list[float]) -> Bootstrap | None:
+    """Return what replicates of a difference, ascending, say of it.
+
+    p = 2 min(1 + #(d ≤ 0), 1 + #(d ≥ 0)) / (N + 1), at most 1: the level from which on the percentile interval holds no 0
+    (Davison & Hinkley, "Bootstrap Methods and their Application", 1997, sections 4.2 and 5.3).
+    """
+    if len(means) < 2:
+        return None
+    below, above = sum(mean <= 0 for mean in means), sum(mean >= 0 for mean in means)
+    lower, upper = percentile_interval(means, plan.confidence)
+    unit = plan.unit_size
+    p = min(1.0, 2 * (1 + min(below, above)) / (len(means) + 1))
+    return Bootstrap(p, statistics.stdev(means) / unit, lower / unit, upper / unit)
 
 
 def _infinite(losses: PairedLosses, at: int) -> Metric | None:

@@ -11,16 +11,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from ce_cli.comparing.entrants import OWN_LABEL
 from ce_cli.engine import Gathered, Job, Outcome, Worker, concluded, in_order, run
 from ce_cli.errors import CeError, Problem
 from ce_cli.judging.slice_edges import interval_groups
 from ce_cli.judging.slices import MOST_SLICES
+from ce_cli.kernels.poisson import unit_words
 from ce_cli.labels import without_zeros
 from ce_cli.readers.align import AlignmentCounts, Ids, OutOfOrderError, same, wanted_columns
 from ce_cli.readers.arrays import texts
 from ce_cli.readers.categories import groups_of
+from ce_cli.readers.keys import text_words
 from ce_cli.readers.lockstep import Shared, in_step
 from ce_cli.slicing import parse_all
 from ce_cli.state.evaluation import objective
@@ -32,12 +35,11 @@ from ce_cli.workers import Workers, default_jobs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import pyarrow as pa
-
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Pair
     from ce_cli.comparing.entrants import Entrant
     from ce_cli.engine import RowSink, ScoredRows, Watcher
+    from ce_cli.kernels.hashing import Words
     from ce_cli.plan import Options
     from ce_cli.slicing import Criterion
     from ce_cli.state.evaluation import EvalState
@@ -222,7 +224,7 @@ class _Together(NamedTuple):
             if weight is not None and one.weight is not None:
                 there = ~np.isnan(one.loss) & ~np.isnan(found[0].loss)
                 self.odd.weights.add(found[0].rows[there & (weight != one.weight)])
-        self.paired.add(losses, weight, label, found[0].groups)
+        self.paired.add(losses, weight, label, found[0].groups, _units(found[0].rows, found[0].groups))
 
     def merge(self, other: _Together) -> None:
         self.paired.merge(other.paired)
@@ -245,7 +247,7 @@ def run_together(entrants: Sequence[Entrant], options: Options, watcher: Watcher
 
 
 def _empty(entrants: Sequence[Entrant]) -> _Together:
-    plan = entrants[0].context.plan
+    plan, options = entrants[0].context.plan, entrants[0].options
     single = not plan.soft and plan.task != "multilabel"
     grouping = _grouping(entrants[0])
     losses = PairedLosses(
@@ -254,8 +256,17 @@ def _empty(entrants: Sequence[Entrant]) -> _Together:
         clustered=grouping.clustered,
         slices=tuple(grouping.slices),
         most=MOST_SLICES,
+        bootstrap=None if options.bootstrap is None else (options.seed, options.bootstrap),
     )
     return _Together(losses, _Odd())
+
+
+def _units(rows: Ints, groups: Mapping[str, Groups] | None) -> Words:
+    """Return what stands for rows that are resampled: their clusters, or the numbers of their labels."""
+    if groups is None or CLUSTER not in groups:
+        return unit_words(rows)
+    clusters = groups[CLUSTER]
+    return text_words(pa.array(clusters.names, pa.string()))[clusters.codes]
 
 
 def _grouping(reference: Entrant) -> Grouping:
@@ -455,7 +466,10 @@ def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None) -> Paired:
     ]
     outcomes = _all(concluding)
     whole = _empty(entrants)
-    for piece in held.pieces():
-        whole.paired.add(*piece)
+    start = 0
+    for losses, weight, label, groups in held.pieces():
+        rows = np.arange(start, start + losses.shape[1])
+        whole.paired.add(losses, weight, label, groups, _units(rows, groups))
+        start += losses.shape[1]
     whole.odd.merge(held.odd)
     return _paired(entrants, outcomes, whole)

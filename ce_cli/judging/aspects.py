@@ -28,9 +28,16 @@ def _slices() -> Aspect:
     return ASPECT
 
 
+def _bootstrap() -> Aspect:
+    from ce_cli.judging.bootstrap import ASPECT
+
+    return ASPECT
+
+
 ASPECTS: dict[str, Asked] = {
     "clusters": Asked(lambda options: options.cluster is not None, _clusters),
     "slices": Asked(lambda options: bool(options.by), _slices),
+    "bootstrap": Asked(lambda options: options.bootstrap is not None, _bootstrap),
 }
 
 

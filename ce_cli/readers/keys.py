@@ -111,6 +111,12 @@ class TextCells:
         return TextCells(_texts_of(column)), None
 
 
+def text_words(column: pa.Array) -> Words:
+    """Return a hash of the text of every cell, `(n,) uint64`, whatever the type of the column; empty cells are alike."""
+    cells = TextCells(_texts_of(column))
+    return cells.hashes(0, cells.rows)
+
+
 class KeyBuilder:
     """Collects one column of ids: integers as long as all cells are, texts from the first one on that is not."""
 

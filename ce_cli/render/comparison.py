@@ -138,6 +138,7 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
         Column("difference", tuple(_difference(row) for row in rows)),
         _interval_column(f"{100 * comparison.confidence:g} % interval", [row.difference for row in rows], signed=True),
         numbers_column("p (Holm)", (_p(row.p_adjusted) for row in rows)),
+        *_bootstrapped(rows),
         numbers_column("better", (f"{row.wins:,}" for row in rows)),
         numbers_column("worse", (f"{row.losses:,}" for row in rows)),
         numbers_column("same", (f"{row.ties:,}" for row in rows)),
@@ -156,6 +157,12 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
         Span(f"differences from {reference}", TITLE), Span(f"{GAP}in {comparison.unit}, below 0 is better", QUIET)
     )
     return [title, *grid(columns, width), *_told(comparison, width)]
+
+
+def _bootstrapped(rows: Sequence[Difference]) -> list[Column]:
+    if not any(row.bootstrap for row in rows):
+        return []
+    return [numbers_column("p (boot)", (_p(None if row.bootstrap is None else row.bootstrap.p) for row in rows))]
 
 
 def _told(comparison: Comparison, width: int) -> list[Any]:

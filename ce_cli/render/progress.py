@@ -19,8 +19,9 @@ class Progress:
     """Show how far the work has come, from `delay` seconds after the creation on, at most ten times per second.
 
     The share that is done is that of `total_bytes`, else of `total_rows`, else unknown: then there is no bar. `width`
-    returns the columns of the terminal and is asked at every drawing, as windows change their size. Only ASCII is
-    written. For one thread; also a context manager, which closes.
+    returns the columns of the terminal and is asked at every drawing, as windows change their size. `task` says what takes
+    longer than reading, and stands in place of the bytes read. Only ASCII is written. For one thread; also a context manager,
+    which closes.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
         delay: float = 1.0,
         width: Callable[[], int] | None = None,
+        task: str = "",
     ) -> None:
         self._total_bytes = total_bytes
         self._total_rows = total_rows
         self._stream = stream
+        self._task = task
         self._clock = clock
         self._width = width or (lambda: terminal_width(stream))
         self._start = clock()
@@ -100,7 +103,9 @@ class Progress:
         rate = rows / elapsed if elapsed > 0 else 0.0
         parts = [] if done is None else [f"{int(100 * done):3d} %"]
         parts.append(f"{rows:,} rows")
-        if bytes_done:
+        if self._task:
+            parts.append(self._task)
+        elif bytes_done:
             parts.append(_size(bytes_done))
         parts.append(f"{rate:,.0f} rows/s")
         if done:

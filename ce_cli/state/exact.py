@@ -61,6 +61,10 @@ class Adder:
         """Add one finite value to the first cell."""
         self._into.add_one(0, value, 0)
 
+    def add_multiples(self, numbers: Ints, exponent: int) -> None:
+        """Add numbers * 2**exponent, `(cells,) int64`, one to each cell."""
+        self._into.add(numbers.tolist() if self.cells <= _FEW_CELLS else numbers, exponent, 0)
+
     def _add_slice(self, rest: Floats, cell: Ints | None, exponent: int) -> None:
         least, top = _exponents(rest)
         if top is not None and top > _WINDOW:
@@ -339,7 +343,7 @@ class Factor(NamedTuple):
     mantissa: Floats
     exponent: Ints | None
 
-    def at(self, rows: Ints | Bools) -> Factor:
+    def at(self, rows: Ints | Bools | slice) -> Factor:
         """Return some of the values."""
         return Factor(self.mantissa[rows], None if self.exponent is None else self.exponent[rows])
 
@@ -368,6 +372,15 @@ def add_products(sums: Adder, a: Factor, b: Factor, cell: Ints | None = None) ->
             if exponent is not None:
                 values = np.ldexp(values, (exponent[rows] - power).astype(np.int32))
             sums.add(values, where, power)
+
+
+def in_range(values: Factor) -> Iterator[tuple[slice | Ints, Floats, int]]:
+    """Yield rows, their values as float64 below 2**256 in magnitude, and the exponent by which those are to be raised."""
+    for rows, power in _groups(values.exponent):
+        mantissa = values.mantissa[rows]
+        if values.exponent is not None:
+            mantissa = np.ldexp(mantissa, (values.exponent[rows] - power).astype(np.int32))
+        yield rows, mantissa, power
 
 
 def add_pairs(vectors: Sequence[Factor], sums: Mapping[tuple[int, int], ExactSums]) -> None:
@@ -421,7 +434,7 @@ def _dots(one: Floats, two: Floats | None, *, same: bool) -> list[float]:
 
 def _cut_for_products(vector: Floats, parts: Floats) -> Floats:
     """Fill parts, `(4, n)`, with multiples of smaller and smaller units that add up to the vector; return what is left."""
-    top = _top_exponent(vector)
+    top = top_exponent(vector)
     if top is None:
         parts[:] = 0.0
         return vector
@@ -436,9 +449,9 @@ def _cut_for_products(vector: Floats, parts: Floats) -> Floats:
 
 
 def _exponents(values: Floats) -> tuple[int | None, int | None]:
-    """Return e with |value| >= 2**(e - 1) for all, None where some are zero or negative, and `_top_exponent`."""
+    """Return e with |value| >= 2**(e - 1) for all, None where some are zero or negative, and `top_exponent`."""
     least = float(values.min()) if values.size else 0.0
-    return (math.frexp(least)[1] if least > 0 else None), _top_exponent(values)
+    return (math.frexp(least)[1] if least > 0 else None), top_exponent(values)
 
 
 def _no_tiny(size: Floats) -> bool:
@@ -461,7 +474,7 @@ def _added(a: Ints | None, b: Ints | None) -> Ints | None:
     return a + b
 
 
-def _top_exponent(values: Floats) -> int | None:
+def top_exponent(values: Floats) -> int | None:
     """Return e with max |value| < 2**e, None where all are zero."""
     if values.size == 0:
         return None

@@ -10,6 +10,7 @@ from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import to_float
 from ce_cli.state.moments import Moments
 from ce_cli.state.paired_groups import PairedClusters, PairedSlices
+from ce_cli.state.replicates import ReplicateSums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.kernels.hashing import Words
     from ce_cli.state.groups import Groups
     from ce_cli.state.paired_groups import GroupDifference
 
@@ -58,10 +60,19 @@ class PairedLosses:
     """
 
     def __init__(
-        self, models: int, classes: int, *, clustered: bool = False, slices: tuple[str, ...] = (), most: int = 10_000
+        self,
+        models: int,
+        classes: int,
+        *,
+        clustered: bool = False,
+        slices: tuple[str, ...] = (),
+        most: int = 10_000,
+        bootstrap: tuple[int, int] | None = None,
     ) -> None:
         candidates = range(models - 1)
         self._clusters = [PairedClusters() for _ in candidates] if clustered else None
+        # Of a seed and the number of replicates: each has Σw and Σwd.
+        self._replicates = None if bootstrap is None else [ReplicateSums(*bootstrap, 2) for _ in candidates]
         self._slices = {by: [PairedSlices(most) for _ in candidates] for by in slices}
         self.models = models
         self.classes = classes
@@ -78,13 +89,19 @@ class PairedLosses:
         self._class_infinite = np.zeros((models, classes), dtype=np.int64)
 
     def add(
-        self, losses: Floats, weight: Floats | None, label: Ints | None, groups: Mapping[str, Groups] | None = None
+        self,
+        losses: Floats,
+        weight: Floats | None,
+        label: Ints | None,
+        groups: Mapping[str, Groups] | None = None,
+        units: Words | None = None,
     ) -> None:
         """Add rows.
 
         losses: `(models, n) float64`, nats, `inf` allowed, NaN where a model has not scored the row. weight: `(n,) float64`,
         positive where all have, None for 1 each. label: `(n,) int64`, the class of each row, UNKNOWN for none; None for none.
-        groups: what the rows belong to, by CLUSTER and by the names of the slices.
+        groups: what the rows belong to, by CLUSTER and by the names of the slices. units: `(n,) uint64`, what
+        stands for the rows or clusters that are resampled.
         """
         there = ~np.isnan(losses)
         for model, count in enumerate(np.count_nonzero(there, axis=1).tolist()):
@@ -95,6 +112,7 @@ class PairedLosses:
             weight = None if weight is None else weight[common]
             label = None if label is None else label[common]
             groups = None if groups is None else {name: own.take(common) for name, own in groups.items()}
+            units = None if units is None else units[common]
         n = losses.shape[1]
         if n == 0:
             return
@@ -105,6 +123,8 @@ class PairedLosses:
             _add(self._means[model], own, weight, fine)
         for at in range(self.models - 1):
             self._compare(at, losses[0], losses[at + 1], finite[0] & finite[at + 1], weight)
+        if units is not None and self._replicates is not None:
+            self._resample(self._replicates, losses, finite, weight, units)
         if groups:
             self._by_group(losses, finite, weight, groups)
         if label is not None and self.classes:
@@ -125,6 +145,8 @@ class PairedLosses:
         self._class_weight.merge(other._class_weight)
         for one, two in zip(self._clusters or (), other._clusters or (), strict=True):
             one.merge(two)
+        for resampled, its in zip(self._replicates or (), other._replicates or (), strict=True):
+            resampled.merge(its)
         for by, slices in self._slices.items():
             for mine, theirs in zip(slices, other._slices[by], strict=True):
                 mine.merge(theirs)
@@ -172,6 +194,29 @@ class PairedLosses:
         for by, slices in self._slices.items():
             for name, found in slices[candidate - 1].differences():
                 yield by, name, found
+
+    def replicates(self, candidate: int) -> list[float]:
+        """Return the mean difference of a model in every replicate that has any row, ascending; none with an infinite loss."""
+        if self._replicates is None or self._either[candidate - 1]:
+            return []
+        weights, sums = self._replicates[candidate - 1].totals()
+        return sorted(to_float(one / weight) for one, weight in zip(sums, weights, strict=True) if weight)
+
+    def _resample(
+        self,
+        replicates: list[ReplicateSums],
+        losses: Floats,
+        finite: Bools,
+        weight: Floats | None,
+        units: Words,
+    ) -> None:
+        for at, sums in enumerate(replicates):
+            if not (finite[0] & finite[at + 1]).all():
+                continue  # what is not finite has no mean in any replicate
+            difference = factor(losses[at + 1] - losses[0])
+            by = None if weight is None else factor(weight)
+            columns = [by, difference if by is None else difference.times(by)]
+            sums.add(units, columns, repeated=self._clusters is not None)
 
     def _by_group(self, losses: Floats, finite: Bools, weight: Floats | None, groups: Mapping[str, Groups]) -> None:
         for at in range(self.models - 1):

@@ -18,6 +18,7 @@ from ce_cli.state.student_t import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from fractions import Fraction
 
     import pyarrow as pa
 
@@ -154,6 +155,12 @@ def with_interval(plan: EvalPlan, value: float, error: float, df: float, unit: f
     """Return a mean in nats as a metric with its t interval, in the report's unit or in one of its own."""
     margin, unit = -t_quantile((1 - plan.confidence) / 2, df) * error, plan.unit_size if unit is None else unit
     return Metric(value / unit, error / unit, (value - margin) / unit, (value + margin) / unit)
+
+
+def without_unit(plan: EvalPlan, mean: Fraction, error: float | None, df: int) -> Metric:
+    """Return a mean that has no unit as a metric, with its t interval where its standard error is known."""
+    value = to_float(mean)
+    return Metric(value) if error is None else with_interval(plan, value, error, df, 1.0)
 
 
 def check_structure(context: Context, pair: Pair, checks: RowChecks) -> None:

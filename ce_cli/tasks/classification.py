@@ -19,7 +19,8 @@ from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
 from ce_cli.state.hits import Hits
-from ce_cli.tasks.base import Coded, Summary, mean_metrics
+from ce_cli.state.spread import Spread
+from ce_cli.tasks.base import Coded, Summary, mean_metrics, without_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -74,7 +75,7 @@ class ClassStatistics:
     def __init__(self, plan: EvalPlan) -> None:
         self.classes = ClassSums(plan.k)
         self.calibration = CalibrationBins(plan.ece_bins)
-        self._brier = ExactSums()
+        self._brier, self._brier_spread = ExactSums(), Spread()
         self._hits = Hits()
 
     def add(self, scored: ClassScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
@@ -83,6 +84,7 @@ class ClassStatistics:
         for part in scored.parts:
             self._add_part(part, scored, weight)
         self.calibration.add(scored.confidence, scored.outcome, weight)
+        self._brier_spread.add(scored.brier, weight)
         if weight is None:
             self._brier.add(scored.brier)
         else:
@@ -93,6 +95,7 @@ class ClassStatistics:
         self.classes.merge(other.classes)
         self.calibration.merge(other.calibration)
         self._brier.merge(other._brier)
+        self._brier_spread.merge(other._brier_spread)
         self._hits.merge(other._hits)
 
     def brier(self) -> Fraction:
@@ -102,6 +105,18 @@ class ClassStatistics:
     def accuracy(self) -> Fraction | None:
         """Return the weighted share of right predictions among the rows that can be right or wrong; None without any."""
         return self._hits.rate()
+
+    def row_metrics(self, plan: EvalPlan, *, independent: bool) -> dict[str, Metric]:
+        """Return accuracy and Brier score, with their intervals where rows are independent."""
+        accuracy, brier = self.accuracy(), self.brier()
+        found = {}
+        if accuracy is not None:
+            error = self._hits.standard_error() if independent else None
+            found["accuracy"] = without_unit(plan, accuracy, error, self._hits.n - 1)
+        weight = sum((total.weight for total in self.classes.totals()), Fraction(0))
+        error = self._brier_spread.standard_error(brier, weight) if independent else None
+        found["brier"] = without_unit(plan, brier, error, self._brier_spread.n - 1)
+        return found
 
     def _add_part(self, part: Part, scored: ClassScored, weight: Floats | None) -> None:
         if part.at is None:
@@ -183,7 +198,7 @@ class ClassTask:
 
     def summarize(self, state: EvalState) -> Summary:
         """Return every figure."""
-        return summarize(self._context.plan, state)
+        return summarize(self._context.plan, state, independent="cluster" not in self._context.layout.roles)
 
     def describe(self, pair: Pair, row: int, scored: ClassScored, position: int) -> tuple[str, str, float]:
         """Return the label as the file has it, the predicted class and the probability of the label."""
@@ -213,18 +228,15 @@ def shares(names: tuple[str, ...], cells: Sequence[str]) -> str:
     return " ".join(f"{name} {cell}" for _, name, cell in held[:_SHOWN]) + (" …" if len(held) > _SHOWN else "")
 
 
-def summarize(plan: EvalPlan, state: EvalState) -> Summary:
-    """Return every figure of a task with classes."""
+def summarize(plan: EvalPlan, state: EvalState, *, independent: bool = True) -> Summary:
+    """Return every figure of a task with classes; independent: whether each row is a case of its own."""
     gathered: ClassStatistics = state.parts["classes"]
     totals, unit = gathered.classes.totals(), plan.unit_size
     metrics = mean_metrics(plan, state)
     if plan.smoothing:
         metrics["cross_entropy_unsmoothed"] = Metric(mean_loss(totals, plan.class_weights) / unit)
     metrics.update(macro(totals, unit))
-    accuracy = gathered.accuracy()
-    if accuracy is not None:
-        metrics["accuracy"] = Metric(to_float(accuracy))
-    metrics["brier"] = Metric(to_float(gathered.brier()))
+    metrics.update(gathered.row_metrics(plan, independent=independent))
     metrics.update(against_prior(totals, mean_loss(totals, None) / unit, unit))
     metrics.update(state.parts["divergence"].means(totals, unit, everywhere=plan.soft))
     calibration = gathered.calibration

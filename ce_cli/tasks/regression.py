@@ -31,6 +31,7 @@ from ce_cli.tasks.base import (
     check_weights,
     mean_metrics,
     with_interval,
+    without_unit,
 )
 from ce_cli.tasks.classification import (
     DivergenceStatistics,
@@ -223,7 +224,8 @@ class RegressionTask:
         metrics.update(macro(totals, unit))
         accuracy = gathered.hits.rate()
         if accuracy is not None:
-            metrics["accuracy"] = Metric(to_float(accuracy))
+            error = None if "cluster" in self._context.layout.roles else gathered.hits.standard_error()
+            metrics["accuracy"] = without_unit(plan, accuracy, error, gathered.hits.n - 1)
         metrics.update(against_prior(totals, mean_loss(totals, None) / unit, unit))
         if plan.soft:
             metrics.update(state.parts["divergence"].means(totals, unit, everywhere=True))

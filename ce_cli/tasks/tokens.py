@@ -31,6 +31,7 @@ from ce_cli.tasks.base import (
     check_weights,
     mean_metrics,
     with_interval,
+    without_unit,
 )
 from ce_cli.tasks.scores import check_scores
 from ce_cli.tasks.token_columns import DOCUMENTS
@@ -95,10 +96,11 @@ class TokenHits:
         """Add what another state has seen."""
         self._hits.merge(other._hits)
 
-    def accuracy(self) -> dict[str, Metric]:
-        """Return the share of hits."""
+    def accuracy(self, plan: EvalPlan, *, independent: bool) -> dict[str, Metric]:
+        """Return the share of hits, with its interval where tokens are independent."""
         rate = self._hits.rate()
-        return {} if rate is None else {"accuracy": Metric(to_float(rate))}
+        error = self._hits.standard_error() if independent else None
+        return {} if rate is None else {"accuracy": without_unit(plan, rate, error, self._hits.n - 1)}
 
 
 class TokensTask:
@@ -227,7 +229,8 @@ class TokensTask:
                 counts.update(sequences=whole.sequences, unscored_sequences=whole.unscored_sequences)
             metrics.update(self._of_sequences(whole, metrics["cross_entropy"]))
         if "hits" in state.parts:
-            metrics.update(state.parts["hits"].accuracy())
+            independent = not self._grouped() and "cluster" not in self._layout.roles
+            metrics.update(state.parts["hits"].accuracy(plan, independent=independent))
         if plan.own == DOCUMENTS:
             metrics = {name: metric for name, metric in metrics.items() if name not in _OF_TOKENS}
             del counts["tokens"]

@@ -259,6 +259,21 @@ def test_clusters_are_one_observation_each() -> None:
     assert (one.p, one.detected) == (None, None)
 
 
+@pytest.mark.parametrize("cluster", [None, "c"])
+def test_the_bootstrap_of_a_difference_agrees_with_its_t_interval(cluster: str | None) -> None:
+    models, labels = sliced()
+    settings: dict[str, Any] = {"bootstrap": 1000, "seed": 7, "cluster": cluster}
+    found = compare(models, labels, **settings)
+    for row in found.comparison:
+        assert row.difference is not None
+        assert row.bootstrap is not None
+        assert row.bootstrap.stderr == pytest.approx(row.difference.stderr, rel=0.1)
+        assert row.bootstrap.lower == pytest.approx(row.difference.lower, abs=0.25 * (row.difference.stderr or 0))
+        assert abs(row.bootstrap.p - (row.p or 0)) < 0.05
+    models["m2"] = models["m2"].iloc[::-1].reset_index(drop=True)
+    assert compare(models, labels, **settings, jobs=2, chunk_rows=17).comparison == found.comparison
+
+
 def test_where_the_difference_comes_from_by_slice() -> None:
     models, labels = sliced()
     found = compare(models, labels, by=["g", "age:edges=50"], gates=["slice[g=x].cross_entropy > 0"])

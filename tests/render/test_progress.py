@@ -55,6 +55,13 @@ def test_a_line() -> None:
     )
 
 
+def test_a_task_stands_in_place_of_the_bytes() -> None:
+    progress, clock, screen = make(task="bootstrap 1,000", width=lambda: 80)
+    clock.now += 10
+    progress.update(4_120_000, 105_000_000)
+    assert screen.shown() == "[####------]   41 %  4,120,000 rows  bootstrap 1,000  412,000 rows/s  0:14 left"
+
+
 def test_rows_are_measured_where_bytes_are_unknown() -> None:
     progress, clock, screen = make(total_bytes=None, total_rows=200)
     clock.now += 3600

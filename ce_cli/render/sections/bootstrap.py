@@ -1,0 +1,38 @@
+"""The bootstrap on the page: what was resampled, and the interval of every metric that it is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ce_cli.render.page import GAP, QUIET, TITLE, Span, entries_of, line_of, prose
+from ce_cli.render.table import _IN_UNIT
+from ce_cli.render.text import number
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from ce_cli.report import Report
+
+
+def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: ARG001 - the same with colours
+    """Return the intervals."""
+    found = report.sections["bootstrap"]
+    told = f"{found['replicates']:,} resamples of whole {found['unit']}s, seed {found['seed']}"
+    if found["unit"] == "row":
+        told = f"{found['replicates']:,} resamples of the rows, seed {found['seed']}"
+    if found["empty"]:
+        told += f", {found['empty']:,} of them without any and left out"
+    title = line_of(Span("bootstrap", TITLE), Span(GAP + told, QUIET))
+    if not found["metrics"]:
+        why = "an infinite loss" if report.counts["infinite"] else "too few rows"
+        return [title, *prose(Span(GAP), f"no interval: {why}", width)]
+    entries = [
+        (
+            name,
+            f"{100 * report.confidence:g} % from {number(one['lower'], like=one['value'])} "
+            f"to {number(one['upper'], like=one['value'])}" + (f" {report.unit}" if name in _IN_UNIT else ""),
+            f"standard error {number(one['stderr'], 3)}",
+        )
+        for name, one in found["metrics"].items()
+    ]
+    return [title, *entries_of(entries, width)]
