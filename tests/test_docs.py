@@ -301,19 +301,21 @@ def test_every_error_that_can_occur_is_described_in_order() -> None:
 def test_every_field_of_the_report_is_described() -> None:
     from ce_cli import evaluate
 
-    report = evaluate(ROOT / "sample_data" / "wine" / "logistic.csv", gates=["skill > 0"]).to_dict()
+    asked = {"by": "label", "cluster": "id"}
+    report = evaluate(ROOT / "sample_data" / "wine" / "logistic.csv", gates=["skill > 0"], **asked).to_dict()
     text = section(text_of("docs/cli.md"), "JSON report")
     fields = text.split("| issue |")[0]
     assert table_names(fields) == set(report)
     for name in ("inputs", "columns", "quantiles"):
         assert [key for key in report[name] if key not in fields] == [], name
-    for name in ("per_class", "worst", "gates"):
+    for name in ("per_class", "worst", "slices", "gates"):
         assert [key for key in report[name][0] if f"`{key}`" not in fields] == [], name
 
 
 def test_every_issue_is_described() -> None:
     trees = [
-        ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "summary.py", *PACKAGE.glob("tasks/*.py"))
+        ast.parse(path.read_text(encoding="utf-8"))
+        for path in (PACKAGE / "summary.py", *PACKAGE.glob("tasks/*.py"), *PACKAGE.glob("judging/*.py"))
     ]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]

@@ -51,8 +51,15 @@ def test_the_interval_is_that_of_clusters(weighted: bool) -> None:
     bounds = stats.t.interval(0.95, count - 1, mean, error)
     assert (metric.lower, metric.upper) == pytest.approx(bounds, rel=1e-11)
     section = report.sections["clusters"]
-    assert (section["column"], section["clusters"], section["largest"]) == ("user", count, frame.user.value_counts().max())
-    assert section["stderr_independent"] == ce_cli.evaluate(binary(), weight_col="w" if weighted else None)["cross_entropy"].stderr
+    assert (section["column"], section["clusters"], section["largest"]) == (
+        "user",
+        count,
+        frame.user.value_counts().max(),
+    )
+    assert (
+        section["stderr_independent"]
+        == ce_cli.evaluate(binary(), weight_col="w" if weighted else None)["cross_entropy"].stderr
+    )
 
 
 def test_clusters_of_the_labels_file() -> None:
