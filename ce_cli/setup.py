@@ -106,6 +106,9 @@ def prepare(
     further = dict(further_roles(request.predictions, request.labels, options))
     if further:
         context = context._replace(layout=replace(context.layout, roles={**context.layout.roles, **further}))
+    if options.cluster is not None:
+        details = (*context.plan.details, ("cluster", options.cluster))
+        context = context._replace(plan=replace(context.plan, details=details))
     if any(part.quantiles for parts in parse_all(options.by) for part in parts):
         from ce_cli.judging.slice_edges import quantile_edges
 

@@ -20,7 +20,7 @@ from ce_cli.state.tally import Tally
 from ce_cli.tasks.base import with_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from ce_cli.arrays import Bools, Floats
     from ce_cli.judging.base import JudgedRows
@@ -88,14 +88,12 @@ class ClusterSums:
         are exact in any order.
         """
         sums = self._of(name)
-        totals, weights = sums.totals("total"), sums.totals("weight")
-        weights = [weight + ones for weight, ones in zip(weights, sums.counts("ones"), strict=True)]
-        total, weight, count = sum(totals, Fraction(0)), sum(weights, Fraction(0)), len(sums)
+        (totals, total), (weights, weight), count = sums.rounded("total"), sums.rounded("weight", "ones"), len(sums)
         mean = total / weight
         if count < 2:
             return mean, None, count
         products = {(0, 0): ExactSums(), (0, 1): ExactSums(), (1, 1): ExactSums()}
-        add_pairs([factor(rounded(totals)), factor(rounded(weights))], products)
+        add_pairs([factor(totals), factor(weights)], products)
         xx, xw, ww = (one.total() for one in products.values())
         return mean, Fraction(count, count - 1) * (xx - 2 * mean * xw + mean**2 * ww) / weight**2, count
 
@@ -116,11 +114,6 @@ def _usable(values: Floats, weight: Floats | None) -> tuple[Bools | None, Floats
     if usable.all():
         return None, values, weight
     return usable, values[usable], None if weight is None else weight[usable]
-
-
-def rounded(values: Sequence[Fraction]) -> Floats:
-    """Return the nearest float64 of every sum."""
-    return np.array([to_float(value) for value in values], dtype=np.float64)
 
 
 def _means(rows: JudgedRows) -> Iterator[Values]:

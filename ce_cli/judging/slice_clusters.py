@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ce_cli.judging.clusters import rounded, usable_losses
+from ce_cli.judging.clusters import usable_losses
 from ce_cli.state.exact import GrowingSums, add_products, factor
 from ce_cli.state.groups import GroupSums, crossed
 
@@ -75,8 +75,7 @@ class SliceClusters:
 
 def _rounded(sums: GroupSums) -> tuple[Any, Any]:
     """Return Σwℓ and Σw of every group, each rounded once."""
-    weights = [one + two for one, two in zip(sums.totals("weight"), sums.counts("ones"), strict=True)]
-    return rounded(sums.totals("total")), rounded(weights)
+    return sums.rounded("total")[0], sums.rounded("weight", "ones")[0]
 
 
 class _Products:

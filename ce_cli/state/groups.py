@@ -7,15 +7,16 @@ from, so nothing depends on the order in which groups are met.
 from __future__ import annotations
 
 import copy
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from ce_cli.state.exact import GrowingSums, add_products, factor
+from ce_cli.state.fractions import to_float
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
-    from fractions import Fraction
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.state.exact import Factor
@@ -142,6 +143,22 @@ class GroupSums:
     def totals(self, name: str) -> list[Fraction]:
         """Return a sum of every group, or of every cell of every group."""
         return self._sums[name].totals()
+
+    def rounded(self, name: str, ones: str | None = None) -> tuple[Floats, Fraction]:
+        """Return a sum of every group, rounded once, and the exact sum over all.
+
+        ones: a count that is added, of rows that were not summed because each would have been 1.
+        """
+        if ones is None:
+            return self._sums[name].rounded()
+        counts = self._counts[ones][: len(self._index)]
+        if not counts.any():
+            return self._sums[name].rounded()
+        sums, total = self._sums[name].rounded()
+        if sums.any():
+            both = [one + two for one, two in zip(self.totals(name), counts.tolist(), strict=True)]
+            return np.array([to_float(one) for one in both]), sum(both, Fraction(0))
+        return counts.astype(np.float64), total + int(counts.sum())
 
     def _cells(self, names: Sequence[Any]) -> Ints:
         """Return the cells of some groups."""
