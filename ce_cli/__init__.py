@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 from ce_cli._version import __version__
 
 if TYPE_CHECKING:
-    from ce_cli.api import evaluate
+    from ce_cli.api import compare, evaluate
+    from ce_cli.comparison import Comparison
     from ce_cli.errors import CeError, Problem
     from ce_cli.report import Metric, Report
 
-__all__ = ["CeError", "Metric", "Problem", "Report", "__version__", "evaluate"]
+__all__ = ["CeError", "Comparison", "Metric", "Problem", "Report", "__version__", "compare", "evaluate"]
 
 _HOMES = {
+    "compare": "ce_cli.api",
     "evaluate": "ce_cli.api",
     "CeError": "ce_cli.errors",
     "Problem": "ce_cli.errors",
+    "Comparison": "ce_cli.comparison",
     "Metric": "ce_cli.report",
     "Report": "ce_cli.report",
 }

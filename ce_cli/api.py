@@ -20,6 +20,7 @@ from ce_cli.summary import summarize
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ce_cli.comparison import Comparison
     from ce_cli.engine import Watcher
     from ce_cli.gates import Gate
     from ce_cli.plan import OptionValues
@@ -38,6 +39,7 @@ def evaluate(
     gradients: str | os.PathLike[str] | None = None,
     errors: str | os.PathLike[str] | None = None,
     per_sequence: str | os.PathLike[str] | None = None,
+    baseline: str | os.PathLike[str] | None = None,
     **options: Unpack[OptionValues],
 ) -> Report:
     """Evaluate predictions against labels.
@@ -45,8 +47,9 @@ def evaluate(
     predictions: a path (file, folder or glob), an Arrow table or anything that speaks its C stream interface, a pandas
     frame, or a NumPy array: `(n,)` scores of the positive class or `(n, k)` scores of K classes. labels: the same, `(n,)`
     as an array; None where a column of the predictions holds them. gates: expressions, see the documentation of gates.
-    per_sample, per_sequence, gradients, errors: files to write, as the options of that name do. options: every field of
-    `Options`, named as the command-line options are, with underscores; a list where an option takes several names.
+    per_sample, per_sequence, gradients, errors: files to write, as the options of that name do. baseline: an earlier report,
+    a JSON file: then there are `report.deltas`. options: every field of `Options`, named as the command-line options are,
+    with underscores; a list where an option takes several names.
 
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.
@@ -59,7 +62,10 @@ def evaluate(
     outputs = {name: os.fspath(path) for name, path in named.items() if path is not None}
     inputs = [os.fspath(data) for data in (predictions, labels) if isinstance(data, (str, os.PathLike))]
     check_outputs(outputs, inputs)
-    return evaluate_data(mine, other, chosen, parsed, outputs=outputs)
+    if chosen.compares or chosen.reference is not None:
+        raise fail("bad_option", "evaluate() is for one model", hint="compare() takes models, model_col and reference")
+    before = None if baseline is None else os.fspath(baseline)
+    return evaluate_data(mine, other, chosen, parsed, outputs=outputs, baseline=before)
 
 
 def evaluate_data(
@@ -71,11 +77,18 @@ def evaluate_data(
     outputs: Mapping[str, str] = MappingProxyType({}),
     watcher: Watcher | None = None,
     forks: bool = False,
+    baseline: str | None = None,
 ) -> Report:
     """Evaluate opened data sets; what the command and `evaluate` have in common.
 
-    outputs: files by option, `-` for stdout. forks: whether the process may be forked for a part of the work.
+    outputs: files by option, `-` for stdout. forks: whether the process may be forked for a part of the work. baseline: an
+    earlier report.
     """
+    before = None
+    if baseline is not None:
+        from ce_cli.baseline import read_report
+
+        before = read_report(baseline)
     with contextlib.ExitStack() as files:
         context = prepare(
             predictions, labels, options, verbatim="per_sample" in outputs, gradients="gradients" in outputs
@@ -83,7 +96,79 @@ def evaluate_data(
         sinks = [files.enter_context(sink) for sink in _sinks(context, outputs)]
         outcome = run(Job(predictions, labels, context, options), sinks, watcher, forks=forks)
         report = summarize(context, options, outcome, predictions, labels)
+    if before is not None:
+        from ce_cli.comparing.judgement import against
+
+        report = against(report, before)
     return _judged(report, gates) if gates else report
+
+
+def compare(
+    predictions: Any,
+    labels: Any = None,
+    *,
+    baseline: Any = None,
+    gates: str | Sequence[str] = (),
+    **options: Unpack[OptionValues],
+) -> Comparison:
+    """Compare several models on the same rows.
+
+    predictions: a mapping of names to what `evaluate` takes as predictions, the reference first; or, with the option `models`
+    or `model_col`, one such thing that holds them all. labels: as `evaluate` takes them; None where a column of the first
+    predictions (or of the one file) holds them. baseline: further predictions, which become the reference. gates: expressions;
+    each must hold for every candidate. options: as those of `evaluate`, and `reference`, the name of another reference.
+
+    Rows are paired by id; where nothing has an id, `align="position"` says that they stand in the same order. Returns the
+    comparison; `comparison.passed` tells the verdict of the gates. Raises CeError where the input or an option is at fault.
+    """
+    parsed = parsed_gates((gates,) if isinstance(gates, str) else tuple(gates))
+    chosen = options_from(dict(options))
+    given = predictions if isinstance(predictions, Mapping) else {"predictions": predictions}
+    if baseline is not None:
+        given = {"baseline": baseline, **given}
+    if any(data is None for data in given.values()):
+        raise fail("bad_option", "there are no predictions for some of the models")
+    opened = {
+        str(name): _opened(data, chosen, "predictions", twice=True, name=str(name)) for name, data in given.items()
+    }
+    other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
+    return compare_data(opened, other, chosen, parsed)
+
+
+def compare_data(
+    predictions: Mapping[str, DataSet],
+    labels: DataSet | None,
+    options: Options,
+    gates: tuple[Gate, ...] = (),
+    *,
+    watcher: Watcher | None = None,
+) -> Comparison:
+    """Compare opened data sets by name; what the command and `compare` have in common."""
+    from ce_cli.comparing.entrants import of_columns, of_files, of_rows, with_reference
+    from ce_cli.comparing.judgement import compared
+    from ce_cli.comparing.pairing import run_together
+
+    if options.compares and len(predictions) > 1:
+        flag = "--models" if options.models else "--model-col"
+        raise fail(
+            "bad_option", f"{flag} is for one PREDICTIONS that holds all models, but there are {len(predictions)}"
+        )
+    (first, *_) = predictions.values()
+    if options.models:
+        entrants = of_columns(first, labels, options)
+    elif options.model_col is not None:
+        entrants = of_rows(first, labels, options)
+    else:
+        entrants = of_files(predictions, labels, options)
+    entrants = with_reference(entrants, options.reference)
+    comparison = compared(entrants, run_together(entrants, options, watcher))
+    if not gates:
+        return comparison
+    from ce_cli.gates import judge_models
+
+    reports = {model.name: model.report for model in comparison.models}
+    candidates = [model.name for model in comparison.candidates]
+    return comparison.with_gates(tuple(one for gate in gates for one in judge_models(gate, reports, candidates)))
 
 
 def parsed_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
@@ -143,11 +228,11 @@ def _as_option(name: str, value: Any) -> Any:
     return value
 
 
-def _opened(data: Any, options: Options, role: str, *, twice: bool) -> DataSet:
+def _opened(data: Any, options: Options, role: str, *, twice: bool, name: str | None = None) -> DataSet:
     if isinstance(data, (str, os.PathLike)):
         return open_named(os.fspath(data), options, twice=twice)
     column = "label"
     if role == "predictions":
         scale = options.input if options.input in INPUTS else "probs"
         column = {"logits": "logit", "logprobs": "logprob"}.get(scale or "probs", "prob")
-    return TableData(f"<{role}>", table_of(data, column))
+    return TableData(f"<{name or role}>", table_of(data, column))

@@ -22,6 +22,8 @@ from ce_cli.process import keep_freed_memory, leave_on_terminate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ce_cli.comparison import Comparison
+    from ce_cli.gates import Gate
     from ce_cli.plan import Options
     from ce_cli.report import Report
 
@@ -175,6 +177,15 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_input("--label-col", metavar="NAME", help="Column of the label.")
 @_input("--pred-cols", type=Names(), metavar="A,B,…", help="Score columns, names or patterns (prob_*), in class order.")
 @_input(
+    "--models",
+    type=Names(),
+    metavar="A,B,…",
+    help="Compare models that are columns of one file: names or patterns; NAME stands for NAME_prob_CLASS… too.",
+)
+@_input(
+    "--model-col", metavar="NAME", help="Compare models that are rows of one file: column that says whose a row is."
+)
+@_input(
     "--id-col",
     multiple=True,
     type=Line("NAME"),
@@ -290,6 +301,24 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     help="Reliability bins, the parts of the loss, and what a temperature fitted on held-out folds would save.",
 )
 @_statistics("--top", type=int, default=5, metavar="K", help="How many of the worst rows to show.  [default: 5]")
+@_statistics(
+    "--cluster", metavar="COL", help="Column of either file whose rows with the same value depend on each other."
+)
+@_statistics(
+    "--by",
+    multiple=True,
+    type=Line("COL"),
+    help="Evaluate slices by a column of either file; a*b crosses two, COL:quantiles=4 or COL:edges=0,10,20 cut numbers "
+    "(repeatable).",
+)
+@_statistics(
+    "--min-slice",
+    type=int,
+    default=30,
+    metavar="N",
+    help="Fewest rows of a slice that is judged by itself.  [default: 30]",
+)
+@_statistics("--reference", metavar="NAME", help="Model with which the others are compared; by default the first.")
 @_output("--json", is_flag=True, is_eager=True, callback=_noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")
 @_output("--per-sample", metavar="FILE|-", help="Write the loss of every row (.csv or .parquet; - for CSV on stdout).")
@@ -306,6 +335,11 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_output("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
 @_output("--color/--no-color", default=None, help="Colour the table; by default on a terminal.")
 @_gates("--gate", multiple=True, type=Line("EXPR"), help="Condition such as 'cross_entropy.upper < 0.35' (repeatable).")
+@_gates(
+    "--baseline",
+    metavar="FILE",
+    help="What delta gates compare with: predictions, which become the reference, or an earlier report of --json.",
+)
 @_work(
     "-j",
     "--jobs",
@@ -331,6 +365,8 @@ def command(**values: Any) -> int:
 
     Reads the predictions and the labels, checks every row, and prints their cross-entropy and what it means.
 
+    Two PREDICTIONS or more are compared on the same rows, each with the first; name=path gives one a name.
+
     PREDICTIONS is a file (CSV, TSV, Parquet, JSON Lines, or what language models write), a folder or a quoted pattern of the
     parts of one data set, or - for standard input.
 
@@ -338,6 +374,7 @@ def command(**values: Any) -> int:
       ce-eval predictions.csv --labels labels.csv
       ce-eval predictions.csv -l labels.csv --json | jq .metrics.skill.value
       ce-eval predictions.csv -l labels.csv --gate 'cross_entropy < 0.35'
+      ce-eval old=a.csv new=b.csv -l labels.csv --gate 'delta.cross_entropy.upper < 0.005'
     """
     return evaluate_command(values)
 
@@ -380,9 +417,12 @@ def evaluate_command(values: dict[str, Any]) -> int:
     from ce_cli.plan import Options
 
     keep_freed_memory()
-    path = _one_path(values["predictions"])
-    labels_path = values["labels"]
-    _check_outputs(values, path, labels_path)
+    if not values["predictions"]:
+        raise fail(
+            "bad_option",
+            "no predictions were named",
+            hint="ce-eval predictions.csv --labels labels.csv; - is standard input",
+        )
     gates = parsed_gates(values["gate"])
     options = Options.from_mapping(
         {
@@ -390,13 +430,22 @@ def evaluate_command(values: dict[str, Any]) -> int:
             "header": not values["no_header"],
             "pred_cols": values["pred_cols"] or (),
             "classes": values["classes"] or (),
+            "models": values["models"] or (),
         }
     )
+    baseline = _baseline(values["baseline"], options)
+    if options.compares or len(values["predictions"]) > 1 or baseline == "predictions":
+        return _compare_command(values, options, gates, baseline)
+    path = _path(values["predictions"][0])
+    labels_path = values["labels"]
+    _check_outputs(values, (path, labels_path))
+    if options.reference is not None:
+        raise fail("bad_option", "--reference names one of several models, but there is only one")
 
     from ce_cli.readers.files import open_both
 
     predictions, labels = open_both(path, labels_path, options)
-    with _progress(values, options, predictions, labels) as progress:
+    with _progress(values, options, [predictions, labels]) as progress:
         report = evaluate_data(
             predictions,
             labels,
@@ -405,6 +454,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
             outputs=_tables(values),
             watcher=progress,
             forks=True,
+            baseline=values["baseline"],
         )
     code = ExitCode.OK if report.passed else ExitCode.GATE_FAILED
     if values["quiet"]:
@@ -412,25 +462,63 @@ def evaluate_command(values: dict[str, Any]) -> int:
     return _guarded(partial(_show_report, report, values), code)
 
 
-def _one_path(paths: tuple[str, ...]) -> str:
-    if not paths:
+def _compare_command(values: dict[str, Any], options: Options, gates: tuple[Gate, ...], baseline: str | None) -> int:
+    """Compare several models as the options say, print the result, and return the exit code."""
+    from ce_cli.api import compare_data
+    from ce_cli.comparing.entrants import with_names
+    from ce_cli.readers.files import open_several
+
+    if baseline == "report":
         raise fail(
             "bad_option",
-            "no predictions were named",
-            hint="ce-eval predictions.csv --labels labels.csv; - is standard input",
+            "a report as --baseline is for one PREDICTIONS, but here several models are compared",
+            hint="name the predictions of the baseline instead: their rows can be paired with the others",
         )
-    if len(paths) > 1:
+    unfit = next((name for name in _TABLES if values[name] is not None), None)
+    if unfit is not None:
+        flag = unfit.replace("_", "-")
         raise fail(
-            "bad_option",
-            f"one data set can be evaluated at a time, but {len(paths)} paths were given",
-            hint="for the parts of one data set name their folder, or quote the pattern: 'parts/*.csv'",
+            "bad_option", f"--{flag} is for one model, but several are compared", hint="evaluate that one by itself"
         )
-    return paths[0]
+    first = [] if values["baseline"] is None else [values["baseline"]]
+    paths = with_names([*first, *values["predictions"]])
+    labels_path = values["labels"]
+    _check_outputs(values, (*paths.values(), labels_path))
+    files, labels = open_several(paths, labels_path, options)
+    with _progress(values, options, [*files.values(), labels]) as progress:
+        comparison = compare_data(files, labels, options, gates, watcher=progress)
+    code = ExitCode.OK if comparison.passed else ExitCode.GATE_FAILED
+    if values["quiet"]:
+        _show_failed_gates(comparison)
+    return _guarded(partial(_show_comparison, comparison, values), code)
 
 
-def _check_outputs(values: dict[str, Any], path: str, labels_path: str | None) -> None:
-    if path == "-" and labels_path == "-":
-        raise fail("bad_option", "predictions and labels cannot both come from standard input")
+def _baseline(path: str | None, options: Options) -> str | None:
+    """Return what a baseline is: "predictions", or "report"; None where there is none."""
+    if path is None:
+        return None
+    from ce_cli.baseline import is_report
+
+    if options.compares:
+        raise fail(
+            "bad_option", "--baseline names a file of its own, but --models and --model-col name parts of one file"
+        )
+    return "report" if is_report(path) else "predictions"
+
+
+def _path(argument: str) -> str:
+    """Return the path of PREDICTIONS, which may have been given a name."""
+    if "=" not in argument:
+        return argument
+    from ce_cli.comparing.entrants import split_name
+
+    return split_name(argument)[1]
+
+
+def _check_outputs(values: dict[str, Any], inputs: tuple[str | None, ...]) -> None:
+    if inputs.count("-") > 1:
+        both = "predictions and labels cannot both" if len(inputs) == 2 else "only one of the files can"
+        raise fail("bad_option", f"{both} come from standard input")
     if values["json"] and values["quiet"]:
         raise fail("bad_option", "--json and --quiet exclude each other")
     tables = _tables(values)
@@ -444,7 +532,7 @@ def _check_outputs(values: dict[str, Any], path: str, labels_path: str | None) -
     if tables:
         from ce_cli.outputs import check_outputs
 
-        check_outputs(tables, (path, labels_path), stream=True)
+        check_outputs(tables, inputs, stream=True)
 
 
 def _tables(values: dict[str, Any]) -> dict[str, str]:
@@ -452,7 +540,7 @@ def _tables(values: dict[str, Any]) -> dict[str, str]:
     return {name: values[name] for name in _TABLES if values[name] is not None}
 
 
-def _progress(values: dict[str, Any], options: Options, predictions: Any, labels: Any) -> Any:
+def _progress(values: dict[str, Any], options: Options, files: Sequence[Any]) -> Any:
     from ce_cli.render.progress import NoProgress, Progress
 
     wanted = values["progress"]
@@ -460,9 +548,10 @@ def _progress(values: dict[str, Any], options: Options, predictions: Any, labels
         wanted = sys.stderr is not None and sys.stderr.isatty()
     if not wanted:
         return NoProgress()
-    sizes = [data.total_bytes for data in (predictions, labels) if data is not None]
+    there = [data for data in files if data is not None]
+    sizes = [data.total_bytes for data in there]
     total = None if None in sizes else sum(sizes)
-    rows, task = predictions.rows(), ""
+    rows, task = there[0].rows(), ""
     if options.bootstrap is not None:
         from ce_cli.judging.bootstrap import cost
 
@@ -483,13 +572,29 @@ def _show_report(report: Report, values: dict[str, Any]) -> None:
         _print(render_table(report, width=_width(stream), color=_colored(values["color"], stream)), stream)
 
 
-def _show_failed_gates(report: Report) -> None:
+def _show_comparison(comparison: Comparison, values: dict[str, Any]) -> None:
+    from ce_cli.render.text import safe
+
+    if values["json"]:
+        _print(comparison.to_json(indent=2), sys.stdout)
+    elif values["quiet"]:
+        lines = [f"{safe(model.name)}\t{model.report.cross_entropy.value!r}" for model in comparison.models]
+        _print("\n".join(lines), sys.stdout)
+    else:
+        from ce_cli.render.comparison import render_comparison
+
+        color = _colored(values["color"], sys.stdout)
+        _print(render_comparison(comparison, width=_width(sys.stdout), color=color), sys.stdout)
+
+
+def _show_failed_gates(report: Report | Comparison) -> None:
     from ce_cli.render.text import safe
 
     for gate in report.gates:
         if not gate.passed:
             why = gate.reason or f"observed {gate.observed!r}"
-            _print(f"ce-eval: gate failed: {safe(gate.expression)}: {safe(why)}", sys.stderr)
+            whose = "" if gate.model is None else f"{safe(gate.model)}: "
+            _print(f"ce-eval: gate failed: {whose}{safe(gate.expression)}: {safe(why)}", sys.stderr)
 
 
 def _width(stream: Any) -> int:

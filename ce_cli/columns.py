@@ -283,6 +283,9 @@ def _label(
         return several
     rest = [name for name in table.columns if not is_id(name) and not is_index(name) and not is_weight(name)]
     separate = predictions is not None
+    if len(rest) > 1:
+        asked = {table.find(name) for name, _, _ in options.further_columns().values()}
+        rest = [name for name in rest if name not in asked] or rest
     if predictions is not None and len(rest) > 1:
         rest = [name for name in rest if name not in predictions.columns]
     if known is not None and not separate:
@@ -396,7 +399,8 @@ def _ids(
         return tuple(mine for mine, _ in pairs), tuple(other for _, other in pairs)
     mine = _recognised_ids(predictions.columns, labels.columns)
     if not mine:
-        excluded = {*scores.columns, *taken}
+        asked = (predictions.find(name) for name, _, _ in options.further_columns().values())
+        excluded = {*scores.columns, *taken, *asked}
         shared = [name for name in predictions.columns if labels.find(name) is not None and name not in excluded]
         shared = [name for name in shared if not is_weight(name) and labels.find(name) not in taken]
         named = tuple(name for name in shared if not is_index(name))

@@ -211,7 +211,7 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
     forks: whether the process may be forked for a part of the work.
     """
     with Workers(job.options.jobs or default_jobs(), forks=forks) as workers:
-        aligned = partial(_in_order, written=bool(sinks))
+        aligned = partial(_verified, written=bool(sinks))
         shares = job.shares(workers.jobs) if workers.can_fork() and not sinks else []
         try:
             gathered = (
@@ -221,7 +221,7 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
             for sink in sinks:
                 sink.restart()
             gathered = _fold(_by_join, job, workers, sinks, watcher)
-        return _with_ids(_concluded(job.context, gathered, drop=job.options.on_invalid == "drop"), job, workers)
+        return _with_ids(concluded(job.context, gathered, drop=job.options.on_invalid == "drop"), job, workers)
 
 
 def _with_ids(outcome: Outcome, job: Job, workers: Workers) -> Outcome:
@@ -234,14 +234,19 @@ def _with_ids(outcome: Outcome, job: Job, workers: Workers) -> Outcome:
     return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
 
 
-def _in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, written: bool) -> Iterator[Pair]:
-    """Pair rows by their places; ids are read where they are `written`, or cannot be verified otherwise."""
+def in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, ids: Ids) -> Iterator[Pair]:
+    """Yield the rows of files that stand in the same order. Raises OutOfOrderError where they do not."""
     layout, start = job.context.layout, job.start
-    stored = stored_ids(job.predictions, job.labels, layout) is not None
-    ids = Ids.BOTH if not stored else Ids.OF_PREDICTIONS if written else Ids.NONE
     if job.labels is None:
         return single_file(job.predictions, layout, workers, rows, counts, ids=ids, start=start)
     return side_by_side(job.predictions, job.labels, layout, workers, rows, counts, ids=ids, start=start)
+
+
+def _verified(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, written: bool) -> Iterator[Pair]:
+    """Do the same; ids are read where they are `written`, or cannot be verified otherwise."""
+    stored = stored_ids(job.predictions, job.labels, job.context.layout) is not None
+    ids = Ids.BOTH if not stored else Ids.OF_PREDICTIONS if written else Ids.NONE
+    return in_order(job, workers, counts, rows, ids=ids)
 
 
 def _by_join(job: Job, workers: Workers, counts: AlignmentCounts, rows: int) -> Iterator[Pair]:
@@ -263,7 +268,7 @@ def _fold(
 ) -> Gathered:
     """Take all rows in one process."""
     counts = AlignmentCounts()
-    worker = _Worker(job.context, job.options, sinks)
+    worker = Worker(job.context, job.options, sinks)
     with contextlib.ExitStack() as beside:
         writes = [beside.enter_context(workers.behind(sink.write)) if sink.encodes else sink.write for sink in sinks]
         for prepared in workers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
@@ -291,7 +296,7 @@ def _spread(
 
     def take(share: Share[Job]) -> Gathered:
         counts = AlignmentCounts()
-        worker = _Worker(whole.context, whole.options, ())
+        worker = Worker(whole.context, whole.options, ())
         with Workers(1) as alone:
             for job in share:
                 for pair in aligned(job, alone, counts, job.chunk_rows(())):
@@ -309,7 +314,8 @@ def _spread(
     return gathered
 
 
-def _concluded(context: Context, gathered: Gathered, *, drop: bool) -> Outcome:
+def concluded(context: Context, gathered: Gathered, *, drop: bool) -> Outcome:
+    """Return what all rows came to. Raises CeError with every kind of fault, unless invalid rows are to be dropped."""
     state, faults, counts = gathered
     problems = faults.problems()
     unexpected = None
@@ -337,7 +343,7 @@ def _nothing_scored(context: Context, state: EvalState, problems: list[Problem])
     ]
 
 
-class _Worker:
+class Worker:
     """Checks, scores and folds one pair, and returns what each sink is to write of it; called on any thread."""
 
     def __init__(self, context: Context, options: Options, sinks: Sequence[RowSink]) -> None:
@@ -349,6 +355,7 @@ class _Worker:
         self.accumulators = _Accumulators(context, self._task, options)
 
     def __call__(self, pair: Pair) -> list[Any]:
+        """Take a pair."""
         accumulated = self.accumulators.take()
         try:
             rows = self._fold(pair, *accumulated)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 import operator
 import re
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, fields, replace
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ce_cli.errors import CeError, Problem
 from ce_cli.metrics import BOOTSTRAPPED, METRICS, QUANTILES
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from ce_cli.report import Report
 
@@ -29,16 +30,25 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 METRIC_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Metric))
+# Numbers of a slice beside its metrics, and those of its difference from all other rows.
+SLICE_FIELDS: tuple[str, ...] = ("n", "weight", "infinite", "share_of_loss", "excess", "difference")
+DIFFERENCE_FIELDS: tuple[str, ...] = (*METRIC_FIELDS, "t", "df", "p", "p_holm")
 CLASS_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ClassRow) if field.name != "name")
 
 _EXAMPLE = "cross_entropy < 0.35"
 _CLASS_EXAMPLE = "class[cat].cross_entropy < 0.5"
+_MODEL = "model[new].cross_entropy < 0.35"
+_DELTA = "delta.cross_entropy.upper < 0.005"
+_NO_INTERVAL = "only cross_entropy has one, where its losses are paired and finite"
+_SLICE_EXAMPLE = "slice[country=DE].cross_entropy < 0.5"
+_HIGHER_IS_BETTER = ("accuracy", "skill")
 _MAX_NAMES = 5
 
 # The bound cannot contain an operator but a class name can, so the last run of operator characters is the operator.
 _COMPARISON = re.compile(r"(?P<subject>.*?)(?P<operator>[<>=!]+)(?P<bound>[^<>=!]*)", re.DOTALL)
 # Greedy: the last `].` ends the name, whatever brackets and dots the name has.
 _CLASS = re.compile(r"class\[(?P<name>.*)\]\.(?P<field>.*)", re.DOTALL)
+_SLICE = re.compile(r"slice\[(?P<name>.*)\]\.(?P<field>.*)", re.DOTALL)
 # ASCII digits only and no underscores, unlike float().
 _BOUND = re.compile(
     r"(?P<sign>[+-]?)(?:(?P<infinity>inf)|(?P<digits>[0-9]+\.?[0-9]*|\.[0-9]+)(?:e(?P<exponent>[+-]?[0-9]{1,9}))?)"
@@ -152,6 +162,84 @@ class ClassSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaSubject:
+    """`delta.NAME` or `delta.NAME.FIELD`: how a metric differs from that of the reference or the baseline."""
+
+    name: str
+    field: str = "value"
+
+    def observe(self, report: Report) -> Observation:
+        """Look the difference up; absent where there is nothing to compare with, and where both sides are infinite."""
+        if not report.deltas:
+            return Observation(None, "there is nothing to compare with: name two PREDICTIONS, or pass --baseline")
+        if self.name not in report.deltas:
+            return Observation(None, f"there is no difference of {self.name}: one side lacks it, or both are infinite")
+        delta = report.deltas[self.name]
+        value: float | None = getattr(delta, self.field)
+        if value is None:
+            return Observation(None, f"delta.{self.name} = {delta.value:g} has no {self.field}: {_NO_INTERVAL}")
+        return _compared(value)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceSubject:
+    """`slice[COL=VALUE,…].FIELD`: a number of one slice, its columns in any order, compared exactly as they were written."""
+
+    name: str
+    field: tuple[str, ...]
+
+    def observe(self, report: Report) -> Observation:
+        """Look the field up; not comparable where there is no such slice."""
+        if not report.slices:
+            return Observation(None, "this report has no slices: cut the rows with --by")
+        found = next((one for one in report.slices if self.name in _slice_names(one)), None)
+        if found is None:
+            return Observation(None, f"there is no slice {self.name!r}; {_slices_of(report)}")
+        value = _of_slice(found, self.field)
+        if value is None:
+            return Observation(None, f"slice {self.name!r} has no {'.'.join(self.field)} in this report")
+        return _compared(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSubject:
+    """`model[NAME].SUBJECT`: what another subject is of one of several models."""
+
+    name: str
+    subject: Subject
+
+    def observe(self, report: Report) -> Observation:  # noqa: ARG002 - one report is none of several
+        """There are no models in the report of one."""
+        return Observation(None, "there is only one model, which has no name")
+
+
+@dataclass(frozen=True, slots=True)
+class WorstSliceSubject:
+    """`worst_slice.FIELD`: the worst number of any slice that is not too small: the lowest accuracy, the highest loss."""
+
+    field: tuple[str, ...]
+
+    def observe(self, report: Report) -> Observation:
+        """Look the fields up; not comparable where no slice has it, or where one has the metric but not this bound of it."""
+        if not report.slices:
+            return Observation(None, "this report has no slices: cut the rows with --by")
+        large = [one for one in report.slices if not one["small"]]
+        if not large:
+            return Observation(None, "no slice is as large as --min-slice says")
+        values = [value for one in large if (value := _of_slice(one, self.field)) is not None]
+        without = [
+            one for one in large if _of_slice(one, self.field[:1]) is not None and _of_slice(one, self.field) is None
+        ]
+        if without:
+            return Observation(None, f"slice {next(_slice_names(without[0]))!r} has no {'.'.join(self.field)}")
+        if not values:
+            return Observation(None, f"no slice has {'.'.join(self.field)} in this report")
+        odd = next((value for value in values if math.isnan(value)), None)
+        worst = min(values) if self.field[0] in _HIGHER_IS_BETTER else max(values)
+        return _compared(worst if odd is None else odd)
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """One parsed gate: `subject` `operator` `bound`; `expression` is what the user wrote, stripped."""
 
@@ -164,9 +252,10 @@ class Gate:
 def parse_gate(text: str) -> Gate:
     """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
 
-    METRIC is a name of `METRICS`, `bootstrap.NAME` (whose field is not optional), `counts.NAME`, `class[NAME].FIELD`,
-    `quantiles.NAME` or `max_row_sum_error`; the last four have no fields. NUMBER is decimal, scientific, `inf` or `-inf`; `%`
-    divides it by 100 before it is rounded to a double. Raises `CeError` with the code `bad_gate`.
+    METRIC is a name of `METRICS`, `slice[COL=VALUE].METRIC`, `worst_slice.METRIC`, `bootstrap.NAME` (whose field is not
+    optional), `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last four have no fields. Before
+    a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is decimal, scientific, `inf` or `-inf`;
+    `%` divides it by 100 before it is rounded to a double. Raises `CeError` with the code `bad_gate`.
     """
     expression = text.strip()
     try:
@@ -205,6 +294,19 @@ def judge(gate: Gate, report: Report) -> GateResult:
     return GateResult(gate.expression, seen.value, gate.bound, margin=margin, passed=passed)
 
 
+def judge_models(gate: Gate, models: Mapping[str, Report], candidates: Collection[str]) -> list[GateResult]:
+    """Judge a gate for each of the candidates, or for the one of all models that it names."""
+    subject = gate.subject
+    if not isinstance(subject, ModelSubject):
+        return [replace(judge(gate, models[name]), model=name) for name in candidates]
+    if subject.name not in models:
+        known = ", ".join(repr(name) for name in list(models)[:_MAX_NAMES])
+        reason = f"there is no model {subject.name!r}; the models are {known}"
+        return [GateResult(gate.expression, None, gate.bound, None, passed=False, reason=reason, model=subject.name)]
+    inner = replace(gate, subject=subject.subject)
+    return [replace(judge(inner, models[subject.name]), model=subject.name)]
+
+
 class _MalformedError(Exception):
     """What is wrong with an expression, and how it could be right."""
 
@@ -230,15 +332,16 @@ def _split(expression: str) -> tuple[str, str, str]:
 
 
 def _parse_subject(text: str) -> Subject:
-    if text.startswith("class["):
-        return _parse_class(text)
+    for starts, parse in _PARTS.items():
+        if text.startswith(starts):
+            return parse(text)
     if re.search("[<>=!]", text):
         raise _MalformedError("a gate has one comparison", f"write one gate for each, for example {_EXAMPLE}")
     if text == "max_row_sum_error":
         return RowSumSubject()
     name, dot, field = text.partition(".")
-    if name == "bootstrap":
-        return _parse_bootstrap(field)
+    if name in _FAMILIES:
+        return _FAMILIES[name](field)
     if name == "counts":
         return CountSubject(_known(field, (*COUNTS, *TASK_COUNTS), "count", "counts.{}", "counts.infinite == 0"))
     if name == "quantiles":
@@ -248,6 +351,30 @@ def _parse_subject(text: str) -> Subject:
     if not dot:
         return MetricSubject(name)
     return MetricSubject(name, _known(field, METRIC_FIELDS, "field", name + ".{}", "cross_entropy.upper <= 0.36"))
+
+
+def _parse_slice(text: str) -> SliceSubject | WorstSliceSubject:
+    if text.startswith("worst_slice"):
+        return WorstSliceSubject(_slice_field(text.removeprefix("worst_slice").removeprefix("."), "worst_slice.{}"))
+    match = _SLICE.fullmatch(text)
+    if match is None:
+        raise _MalformedError(
+            "a slice needs a closing bracket and a metric", f"slice[COL=VALUE].METRIC, for example {_SLICE_EXAMPLE}"
+        )
+    name, field = match.groups()
+    return SliceSubject(name.strip(), _slice_field(field, "slice[…].{}"))
+
+
+def _slice_field(text: str, spelling: str) -> tuple[str, ...]:
+    """Return the name of a number of a slice, and which field of it."""
+    name, dot, field = text.partition(".")
+    _known(name, (*METRICS, *SLICE_FIELDS), "slice field", spelling, _SLICE_EXAMPLE)
+    if name in SLICE_FIELDS and name != "difference":
+        if dot:
+            raise _MalformedError(f"{name} has no fields", f"write {spelling.format(name)}")
+        return (name,)
+    known = DIFFERENCE_FIELDS if name == "difference" else METRIC_FIELDS
+    return name, _known(field, known, "field", spelling.format(name + ".{}"), _SLICE_EXAMPLE) if dot else "value"
 
 
 def _parse_bootstrap(text: str) -> BootstrapSubject:
@@ -267,6 +394,38 @@ def _parse_class(text: str) -> ClassSubject:
     return ClassSubject(name, _known(field, CLASS_FIELDS, "class field", "class[…].{}", _CLASS_EXAMPLE))
 
 
+def _parse_model(text: str) -> ModelSubject:
+    """Parse `model[NAME].SUBJECT`; the first `].` with a subject behind it ends the name."""
+    end = text.find("].")
+    error: _MalformedError | None = None
+    while end >= 0:
+        try:
+            return ModelSubject(text[len("model[") : end], _parse_subject(text[end + 2 :]))
+        except _MalformedError as found:
+            error = error or found
+        end = text.find("].", end + 1)
+    if error is not None:
+        raise error
+    raise _MalformedError("a model needs a closing bracket and a metric", f"model[NAME].METRIC, for example {_MODEL}")
+
+
+def _parse_delta(text: str) -> DeltaSubject:
+    name, dot, field = text.partition(".")
+    if name not in METRICS:
+        close = [f"delta.{match}" for match in _close_matches(name, METRICS)]
+        message = f"'delta.{name}' is not a difference of a metric" if name else "a metric is missing"
+        raise _MalformedError(message, f"{_did_you_mean(close)}delta.METRIC, for example {_DELTA}")
+    return DeltaSubject(name, _known(field, METRIC_FIELDS, "field", f"delta.{name}.{{}}", _DELTA) if dot else "value")
+
+
+_FAMILIES: Mapping[str, Callable[[str], Subject]] = {"delta": _parse_delta, "bootstrap": _parse_bootstrap}
+_PARTS: Mapping[tuple[str, ...], Callable[[str], Subject]] = {
+    ("model[",): _parse_model,
+    ("class[",): _parse_class,
+    ("slice[", "worst_slice."): _parse_slice,
+}
+
+
 def _known(name: str, names: Collection[str], kind: str, spelling: str, example: str) -> str:
     """Return the name if it is one of the names; otherwise say which there are and which come close."""
     if name in names:
@@ -279,7 +438,10 @@ def _known(name: str, names: Collection[str], kind: str, spelling: str, example:
 def _unknown_metric(text: str) -> _MalformedError:
     names = [*METRICS, *(f"counts.{name}" for name in COUNTS), *(f"quantiles.{name}" for name in QUANTILES)]
     close = _close_matches(text, [*names, "max_row_sum_error"])
-    known = f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].… and max_row_sum_error"
+    known = (
+        f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].…, delta.…, model[…].… and "
+    )
+    known += "max_row_sum_error"
     hint = f"{_did_you_mean(close)}a gate reads like {_EXAMPLE}" if close else f"{known}; for example {_EXAMPLE}"
     return _MalformedError(f"{text!r} is not a metric", hint)
 
@@ -325,6 +487,27 @@ def _compared(value: float) -> Observation:
 
 def _looked_up(values: Mapping[str, float], name: str, kind: str) -> Observation:
     return _compared(values[name]) if name in values else Observation(None, f"this report has no {kind} {name}")
+
+
+def _slice_names(one: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a slice may be called: COL=VALUE for each of its columns, in any order, that of --by first."""
+    parts = [f"{column}={value}" for column, value in one["by"].items()]
+    return map(",".join, permutations(parts))
+
+
+def _of_slice(one: Mapping[str, Any], field: tuple[str, ...]) -> float | None:
+    """Return a number of a slice, None where it has none; a metric without a field stands for its value."""
+    found = one["metrics"].get(field[0], one.get(field[0]))
+    if isinstance(found, dict):
+        found = found.get(field[1] if len(field) > 1 else "value")
+    return None if found is None else float(found)
+
+
+def _slices_of(report: Report) -> str:
+    """Return what to say of the slices that a report has."""
+    names = ", ".join(repr(next(_slice_names(one))) for one in report.slices[:_MAX_NAMES])
+    more = len(report.slices) - _MAX_NAMES
+    return f"the slices are {names}{f' and {more} more' if more > 0 else ''}"
 
 
 def _classes_of(report: Report) -> str:

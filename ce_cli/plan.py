@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ce_cli._version import __version__
 from ce_cli.errors import fail
+from ce_cli.slicing import parse_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -89,8 +90,12 @@ class Options:
     bootstrap: int | None = None
     seed: int = 0
     by: tuple[str, ...] = ()
+    min_slice: int = 30
     show: tuple[str, ...] = ()
     calibration: bool = False
+    models: tuple[str, ...] = ()
+    model_col: str | None = None
+    reference: str | None = None
     jobs: int | None = None
     chunk_rows: int | None = None
     join_memory: str | int | None = None
@@ -117,6 +122,8 @@ class Options:
                 raise fail("bad_option", f"{flag(name)} takes one of {known}, but got {value!r}")
         self._check_numbers()
         self._check_sigma()
+        self._check_models()
+        parse_all(self.by)
         self._check_bootstrap()
         if self.join_memory is not None and bytes_of(self.join_memory) is None:
             raise fail("bad_option", f"--join-memory takes a size such as 500M or 1.5GiB, but got {self.join_memory!r}")
@@ -124,7 +131,7 @@ class Options:
     def _check_numbers(self) -> None:
         if not 0 < self.confidence < 1:
             raise fail("bad_option", f"--confidence takes a number between 0 and 1, but got {self.confidence!r}")
-        for name, least in (("ece_bins", 1), ("top", 0), ("jobs", 1), ("chunk_rows", 1)):
+        for name, least in (("ece_bins", 1), ("top", 0), ("min_slice", 1), ("jobs", 1), ("chunk_rows", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise fail("bad_option", f"{flag(name)} takes a whole number from {least} on, but got {value!r}")
@@ -145,6 +152,10 @@ class Options:
             raise fail("bad_option", f"--delimiter takes one ASCII character, but got {self.delimiter!r}")
         if self.input_base != "e" and self.input not in (None, "logprobs"):
             raise fail("bad_option", f"--input-base is the base of log-probabilities, but --input says {self.input}")
+
+    def _check_models(self) -> None:
+        if self.models and self.model_col is not None:
+            raise fail("bad_option", "--models names columns and --model-col groups of rows: only one of them can be")
 
     def _check_sigma(self) -> None:
         if self.sigma in (None, "auto"):
@@ -177,15 +188,21 @@ class Options:
             )
 
     @property
+    def compares(self) -> bool:
+        """Whether one file holds several models."""
+        return bool(self.models) or self.model_col is not None
+
+    @property
     def looks_first(self) -> bool:
         """Whether the data are read once before they are scored, so that a pipe must be kept.
 
-        That is for balanced class weights, for the bins, or for the spread of the residuals.
+        That is for balanced class weights, for the bins, for the spread of the residuals, or for slices by quantiles.
         """
         return (
             self.class_weights == BALANCED
             or self.sigma == "auto"
             or (self.bins or "").startswith(("uniform:", "quantile:"))
+            or any(part.quantiles for parts in parse_all(self.by) for part in parts)
         )
 
     def further_columns(self) -> dict[str, tuple[str, str, str]]:
@@ -196,6 +213,10 @@ class Options:
         found: dict[str, tuple[str, str, str]] = {}
         if self.cluster is not None:
             found["cluster"] = (self.cluster, "--cluster", "category")
+        criteria = [part for parts in parse_all(self.by) for part in parts]
+        whole = {part.column for part in criteria if not part.cuts}
+        for part in criteria:
+            found[f"by:{part.column}"] = (part.column, "--by", "category" if part.column in whole else "number")
         for name in self.show:
             found[f"show:{name}"] = (name, "--show", "text")
         return found
@@ -249,8 +270,12 @@ class OptionValues(TypedDict, total=False):
     bootstrap: int | None
     seed: int
     by: str | Iterable[str]
+    min_slice: int
     show: str | Iterable[str]
     calibration: bool
+    models: str | Iterable[str]
+    model_col: str | None
+    reference: str | None
     jobs: int | None
     chunk_rows: int | None
     join_memory: str | int | None

@@ -104,6 +104,7 @@ class GateResult:
     margin: float | None
     passed: bool
     reason: str | None = None
+    model: str | None = None  # of which it was judged, where there are several
 
 
 # In the order in which reports list them. Every key is always present.
@@ -134,6 +135,8 @@ class Report:
     is absent (`"rps" in report` is False). `counts` always has every key of `COUNTS`, and
     rows = scored + ignored + dropped + zero_weight + unscored, where dropped = invalid + unmatched_predictions. `sections` has
     what was asked beside the metrics, by name, as plain JSON values (floats may be infinite): `report.sections["slices"]`.
+    `deltas` are the differences of its metrics from those of the reference of a comparison, or of a baseline; empty where
+    there is neither.
     """
 
     version: str
@@ -156,11 +159,17 @@ class Report:
     issues: tuple[Issue, ...]
     gates: tuple[GateResult, ...] = field(default=())
     sections: Mapping[str, Any] = field(default_factory=dict)
+    deltas: Mapping[str, Metric] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
         """True where every gate passed (also where there is none)."""
         return all(gate.passed for gate in self.gates)
+
+    @property
+    def slices(self) -> tuple[Mapping[str, Any], ...]:
+        """The slices that `by` asked for, each as the JSON report has it; none where it was not given."""
+        return tuple(self.sections.get("slices", ()))
 
     def __getitem__(self, name: str) -> Metric:
         return self.metrics[name]
@@ -210,13 +219,14 @@ class Report:
             "confidence": self.confidence,
             "counts": dict(self.counts),
             "metrics": {name: _present(metric) for name, metric in self.metrics.items()},
+            **({"deltas": {name: _present(delta) for name, delta in self.deltas.items()}} if self.deltas else {}),
             "quantiles": {name: json_number(value) for name, value in self.quantiles.items()},
             **({} if self.max_row_sum_error is None else {"max_row_sum_error": json_number(self.max_row_sum_error)}),
             "per_class": [_renamed(_present(row), "name", "class") for row in self.per_class],
             "worst": [_plain(row) for row in self.worst],
             **{name: _strict(section) for name, section in self.sections.items()},
             "issues": [_plain(issue) for issue in self.issues],
-            "gates": [_plain(gate) for gate in self.gates],
+            "gates": [gate_dict(gate) for gate in self.gates],
             "passed": self.passed,
         }
 
@@ -224,12 +234,14 @@ class Report:
         """Return the report as strict RFC 8259 JSON in ASCII, with every digit of every number."""
         return json.dumps(self.to_dict(), allow_nan=False, indent=indent)
 
-    def to_frame(self, what: Literal["classes", "worst"] = "classes") -> pd.DataFrame:
-        """Return the classes or the worst rows as a pandas frame, one row each; what no class has is no column."""
+    def to_frame(self, what: Literal["classes", "worst", "slices"] = "classes") -> pd.DataFrame:
+        """Return the classes, the worst rows or the slices as a pandas frame, one row each; what none has is no column."""
         import pandas as pd
 
-        if what not in ("classes", "worst"):
-            raise ValueError(f"expected 'classes' or 'worst', but got {what!r}")
+        if what not in ("classes", "worst", "slices"):
+            raise ValueError(f"expected 'classes', 'worst' or 'slices', but got {what!r}")
+        if what == "slices":
+            return pd.DataFrame([_flat(one) for one in self.slices])
         if what == "classes":
             optional = [field.name for field in fields(ClassRow) if field.default is None]
             absent = [name for name in optional if all(getattr(row, name) is None for row in self.per_class)]
@@ -241,6 +253,30 @@ class Report:
 def json_number(value: float) -> float | str:
     """Return a number as JSON can hold it: a non-finite one as "inf", "-inf" or "nan"."""
     return value if math.isfinite(value) else str(float(value))
+
+
+def gate_dict(gate: GateResult) -> dict[str, Any]:
+    """Return a gate as JSON has it: `model` only where there are several."""
+    plain = _plain(gate)
+    return plain if gate.model is not None else {name: plain[name] for name in plain if name != "model"}
+
+
+def strict(value: Any) -> Any:
+    """Return plain values as strict JSON has them, dataclasses by their fields, without those that are None."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: strict(one) for name, one in _fields(value).items() if one is not None}
+    if isinstance(value, (list, tuple)):
+        return [strict(one) for one in value]
+    return _strict(value)
+
+
+def _flat(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a slice with a name in place of its columns, and numbers in place of metrics: `skill`, `cross_entropy_lower`."""
+    name = ",".join(f"{column}={value}" for column, value in one["by"].items())
+    row = {"slice": name, **{key: value for key, value in one.items() if key not in ("by", "metrics", "difference")}}
+    for key, metric in {**one["metrics"], "difference": one.get("difference", {})}.items():
+        row.update({key if part == "value" else f"{key}_{part}": value for part, value in metric.items()})
+    return row
 
 
 def _fields(item: Any) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ce_cli.errors import fail
-from ce_cli.judging.aspects import further_roles
+from ce_cli.judging.aspects import further_roles, refuse_aspects
 from ce_cli.plan import TASK_OPTIONS
+from ce_cli.slicing import parse_all
 from ce_cli.tasks import classes
 from ce_cli.tasks.planning import Request, TaskKind, describe, refuse, with_gradients
 
@@ -100,10 +101,18 @@ def prepare(
     for other, own in TASK_OPTIONS.items():
         if other != name:
             refuse(request, name, **dict.fromkeys(own, f"it is for --task {other}"))
+    refuse_aspects(name, options)
     context = classes.prepare(request) if name == _CLASSES else TASKS[name]().prepare(request)
     further = dict(further_roles(request.predictions, request.labels, options))
     if further:
         context = context._replace(layout=replace(context.layout, roles={**context.layout.roles, **further}))
+    if options.cluster is not None:
+        details = (*context.plan.details, ("cluster", options.cluster))
+        context = context._replace(plan=replace(context.plan, details=details))
+    if any(part.quantiles for parts in parse_all(options.by) for part in parts):
+        from ce_cli.judging.slice_edges import quantile_edges
+
+        context = context._replace(edges=quantile_edges(request, context.layout))
     if not gradients:
         return context
     if not make_task(context).gradient_names():

@@ -273,7 +273,8 @@ def make_topics() -> None:
     """Four classes of text; the predictions come fold by fold, the labels in the order of the sources."""
     documents = read_docstrings()
     codes = np.array([list(TOPICS).index(topic) for topic in documents["label"]])
-    write_csv("topics/labels.csv", {"id": documents["id"], "label": documents["label"]})
+    modules = documents["id"].str.partition(".")[0]
+    write_csv("topics/labels.csv", {"id": documents["id"], "module": modules, "label": documents["label"]})
 
     order = np.concatenate([held_out for _, held_out in FOLDS.split(codes, codes)])
     models = {"logistic": LogisticRegression(C=10, max_iter=1000), "naive_bayes": MultinomialNB(alpha=0.1)}

@@ -303,14 +303,14 @@ def test_every_error_that_can_occur_is_described_in_order() -> None:
 def test_every_field_of_the_report_is_described() -> None:
     from ce_cli import evaluate
 
-    wine = ROOT / "sample_data" / "wine" / "logistic.csv"
-    report = evaluate(wine, gates=["skill > 0"], calibration=True, bootstrap=100).to_dict()
+    asked = {"by": "label", "cluster": "id", "bootstrap": 100, "calibration": True}
+    report = evaluate(ROOT / "sample_data" / "wine" / "logistic.csv", gates=["skill > 0"], **asked).to_dict()
     text = section(text_of("docs/cli.md"), "JSON report")
     fields = text.split("| issue |")[0]
     assert table_names(fields) == set(report)
     for name in ("inputs", "columns", "quantiles"):
         assert [key for key in report[name] if key not in fields] == [], name
-    for name in ("per_class", "worst", "gates"):
+    for name in ("per_class", "worst", "slices", "gates"):
         assert [key for key in report[name][0] if f"`{key}`" not in fields] == [], name
 
 

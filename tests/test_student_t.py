@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ce_cli.state.student_t import t_quantile
+from ce_cli.state.student_t import t_quantile, t_two_sided
 
 # Values on both sides of every change of formula: df 1, 2, 100 and 1000, z²/df = 1/200, and a tail of 0.025.
 DFS = [1, 2, 3, 4, 5, 10, 29, 30, 99, 100, 101, 341, 999, 1000, 1001, 13_000, 14_000, 10**6, 10**9, 10**12]
@@ -158,3 +158,23 @@ def test_refuses_what_is_no_probability(probability):
 def test_refuses_what_are_no_degrees_of_freedom(df):
     with pytest.raises(ValueError, match="expected at least 1 degree of freedom, but got"):
         t_quantile(0.975, df)
+
+
+@pytest.mark.parametrize("df", [1, 1.3, 2, 4.5, 29, 137.2, 9999.5, 2e6])
+@pytest.mark.parametrize("t", [1e-3, 0.4, 1.96, 2.5, 7.0, 14.0])
+def test_the_tails_are_those_of_scipy(t: float, df: float) -> None:
+    expected = 2 * scipy.stats.t.sf(t, df)
+    assert t_two_sided(t, df) == pytest.approx(expected, rel=1e-9)
+    assert t_two_sided(-t, df) == t_two_sided(t, df)
+
+
+@pytest.mark.parametrize("df", [1.2, 3.7, 28.9, 1234.5])
+def test_the_quantile_takes_degrees_of_freedom_between_whole_numbers(df: float) -> None:
+    for probability in (0.01, 0.3, 0.975, 0.9999):
+        assert t_quantile(probability, df) == pytest.approx(scipy.stats.t.ppf(probability, df), rel=1e-9)
+
+
+def test_the_tails_of_nothing_and_of_everything() -> None:
+    assert t_two_sided(0.0, 3) == 1.0
+    assert t_two_sided(math.inf, 3) == 0.0
+    assert t_two_sided(1e200, 3) == pytest.approx(2 * scipy.stats.t.sf(1e200, 3), abs=1e-300)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ce_cli.columns import Kind, Role, unknown_column
+from ce_cli.errors import fail
 from ce_cli.judging.base import Asked
 
 if TYPE_CHECKING:
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
     from ce_cli.columns import TableInfo
     from ce_cli.judging.base import Aspect
     from ce_cli.plan import Options
+
+
+def _clusters() -> Aspect:
+    from ce_cli.judging.clusters import ASPECT
+
+    return ASPECT
+
+
+def _slices() -> Aspect:
+    from ce_cli.judging.slices import ASPECT
+
+    return ASPECT
 
 
 def _calibration() -> Aspect:
@@ -28,6 +41,8 @@ def _bootstrap() -> Aspect:
 
 
 ASPECTS: dict[str, Asked] = {
+    "clusters": Asked(lambda options: options.cluster is not None, _clusters),
+    "slices": Asked(lambda options: bool(options.by), _slices),
     "bootstrap": Asked(lambda options: options.bootstrap is not None, _bootstrap),
     "calibration": Asked(lambda options: options.calibration, _calibration),
 }
@@ -36,6 +51,16 @@ ASPECTS: dict[str, Asked] = {
 def wanted(options: Options) -> dict[str, Aspect]:
     """Return the aspects that the options ask for, in the order of the report."""
     return {name: asked.load() for name, asked in ASPECTS.items() if asked.wanted(options)}
+
+
+def refuse_aspects(task: str, options: Options) -> None:
+    """Raise bad_option where something is asked of a task to which it does not apply."""
+    if task == "tokens" and options.cluster is not None:
+        raise fail(
+            "bad_option",
+            "--cluster does not apply to --task tokens: its sequences are the clusters",
+            hint="name what depends on each other (a document, a speaker) with --sequence-col",
+        )
 
 
 def further_roles(predictions: TableInfo, labels: TableInfo | None, options: Options) -> Iterator[tuple[str, Role]]:

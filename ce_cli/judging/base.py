@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ce_cli.arrays import Floats, Ints
+    from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Block, Pair
     from ce_cli.columns import Layout
     from ce_cli.plan import Options
@@ -42,6 +43,13 @@ class JudgedRows(NamedTuple):
         if self.at is None:
             return column
         return column.take(pa.Array.from_buffers(pa.int64(), len(self.at), [None, pa.py_buffer(self.at)]))
+
+    def numbers(self, role: str, chosen: Bools) -> Ints:
+        """Return the numbers of some of these rows, from 0 and ascending, in the file that has the column of a role."""
+        if self.layout.roles[role].side == "predictions":
+            return self.rows[chosen]
+        rows = self.pair.label_rows if self.at is None else self.pair.label_rows[self.at]
+        return np.sort(rows[chosen])
 
 
 class AspectState(Protocol):

@@ -63,6 +63,27 @@ def open_both(predictions: str, labels: str | None, options: Options) -> tuple[D
     return mine, other
 
 
+def open_several(
+    predictions: Mapping[str, str], labels: str | None, options: Options
+) -> tuple[dict[str, DataSet], DataSet | None]:
+    """Open the predictions of several models and, if they are named, the labels; what is wrong with any is told together."""
+    opened: dict[str, DataSet] = {}
+    other: DataSet | None = None
+    problems: list[Problem] = []
+    for name, path in predictions.items():
+        try:
+            opened[name] = open_named(path, options, twice=True)
+        except CeError as error:
+            problems += error.problems
+    try:
+        other = None if labels is None else open_named(labels, options, twice=True)
+    except CeError as error:
+        problems += error.problems
+    if problems:
+        raise CeError(*problems)
+    return opened, other
+
+
 def open_named(path: str, options: Options, *, twice: bool) -> DataSet:
     """Open a data set as the options say."""
     return open_data(path, format_=options.format, delimiter=options.delimiter, header=options.header, twice=twice)

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from ce_cli.render.text import ELLIPSIS, cell_number, cell_width, chunks, cut, number, percent, plural, safe, wrap
+from ce_cli.render.page import BAD, GAP, GOOD, KEY, MAX_NAME, MAX_PROSE, QUIET, TITLE, WARNING
+from ce_cli.render.page import Column as _Column
+from ce_cli.render.page import Span as _Span
+from ce_cli.render.page import entries_of as _entries
+from ce_cli.render.page import grid as _grid
+from ce_cli.render.page import line_of as _line
+from ce_cli.render.page import names_column as _names
+from ce_cli.render.page import needed as _needed
+from ce_cli.render.page import numbers_column as _numbers
+from ce_cli.render.page import prose as _prose
+from ce_cli.render.page import with_remark as _with_remark
+from ce_cli.render.text import ELLIPSIS, cell_number, cell_width, chunks, cut, number, percent, plural, safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,16 +34,10 @@ if TYPE_CHECKING:
     from ce_cli.report import ClassRow, GateResult, InputFile, Issue, Metric, Report
 
 MIN_WIDTH = 60
-MAX_PROSE = 100  # longer lines of prose are hard to read, however wide the terminal
-MAX_NAME = 40
 MAX_CLASSES = 20
 MAX_LISTED, MAX_LIST = 6, 40  # of names in the header: how many, unless all of them take no more than so many columns
 MAX_METRIC = 28
 BAR_CELLS = 12
-GAP = "  "
-
-KEY, QUIET, TITLE = "cyan", "dim", "bold"
-GOOD, BAD, WARNING = "green", "bold red", "yellow"
 
 _SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_entropy")
 _BESIDE = {"ece": ("ece_l2", "ece_l2_debiased", "ece_max")}
@@ -73,14 +77,6 @@ _BASELINES = {
 }
 
 
-Line = Text  # what sections are made of
-
-
-class _Span(NamedTuple):
-    text: str
-    style: str = ""
-
-
 def render_table(report: Report, *, width: int, color: bool) -> str:
     """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 60).
 
@@ -98,8 +94,12 @@ def render_table(report: Report, *, width: int, color: bool) -> str:
         _gates(report.gates, width),
         _signature(report.signature, width),
     )
-    page = Text("\n\n").join(Text("\n").join(lines) for lines in sections if lines)
-    return _printed(page, color)
+    return _printed_page(sections, color=color)
+
+
+def _printed_page(sections: Iterable[list[Text]], *, color: bool) -> str:
+    """Return sections with an empty line between them."""
+    return _printed(Text("\n\n").join(Text("\n").join(lines) for lines in sections if lines), color)
 
 
 def _sections(report: Report, width: int, *, color: bool) -> Iterator[list[Text]]:
@@ -122,100 +122,6 @@ def _printed(page: Text, color: bool) -> str:
     )
     console.print(page, soft_wrap=True, end="")
     return stream.getvalue()
-
-
-# --- lines -----------------------------------------------------------------------------------------------------------
-
-
-def _line(*spans: _Span | str) -> Text:
-    text = Text()
-    for span in spans:
-        content, style = (span, "") if isinstance(span, str) else span
-        text.append(safe(content), style)
-    text.rstrip()
-    return text
-
-
-def _prose(lead: _Span, text: str, width: int, style: str = "") -> list[Text]:
-    """Return the text wrapped beside its lead, such as a name or blanks."""
-    indent = cell_width(safe(lead.text))
-    lines = wrap(safe(text), min(width, MAX_PROSE) - indent)
-    return [_line(_Span(" " * indent) if i else lead, _Span(line, style)) for i, line in enumerate(lines)]
-
-
-def _entries(entries: Sequence[tuple[str, str, str]], width: int) -> list[Text]:
-    """Return names, what is said about each, and a quiet remark on it; the names in a column of their own."""
-    column = max((len(name) for name, _, _ in entries), default=0) + len(GAP)
-    lines: list[Text] = []
-    for name, text, remark in entries:
-        *above, last = _prose(_Span(name.ljust(column), KEY), text, width)
-        lines += [*above, *_with_remark(last, remark, column, width)]
-    return lines
-
-
-def _with_remark(line: Text, remark: str, column: int, width: int) -> list[Text]:
-    """Return the line with the remark behind it, or below it where there is no room."""
-    if not remark:
-        return [line]
-    if cell_width(line.plain) + len(GAP) + cell_width(remark) <= width:
-        return [line.append(GAP + safe(remark), QUIET)]
-    return [line, *_prose(_Span(" " * column), remark, width, QUIET)]
-
-
-# --- columns ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """Cells below a heading; `name` marks text from data, which stands on the left and is cut where room is short."""
-
-    heading: str
-    cells: tuple[_Span, ...]
-    name: bool = False
-    left: bool = False
-
-    @property
-    def width(self) -> int:
-        return max(map(cell_width, (self.heading, *(cell.text for cell in self.cells))))
-
-
-def _names(heading: str, names: Iterable[str], styles: Iterable[str] | None = None) -> _Column:
-    cells = [cut(safe(name), MAX_NAME) for name in names]
-    return _Column(heading, tuple(map(_Span, cells, styles or [""] * len(cells))), name=True, left=True)
-
-
-def _numbers(heading: str, values: Iterable[str], style: str = "") -> _Column:
-    # An infinite loss should not be overlooked between ordinary ones.
-    return _Column(heading, tuple(_Span(value, BAD if value == "inf" else style) for value in values))
-
-
-def _needed(columns: Sequence[_Column]) -> int:
-    return sum(len(GAP) + column.width for column in columns)
-
-
-def _grid(columns: Sequence[_Column], width: int) -> list[Text]:
-    """Return a line of headings and one for each row, indented, the names cut so that the lines fit."""
-    limit = max(column.width for column in columns)
-    excess = _needed(columns) - width
-    while excess > 0 and limit > 1:
-        limit -= 1
-        excess -= sum(column.name and column.width > limit for column in columns)
-    widths = [min(column.width, limit) if column.name else column.width for column in columns]
-    headings = tuple(_Span(column.heading, QUIET) for column in columns)
-    rows = (headings, *zip(*(column.cells for column in columns), strict=True))
-    lines = [
-        _line(*(part for cell in zip(row, columns, widths, strict=True) for part in _padded(*cell))) for row in rows
-    ]
-    for line in lines:
-        line.truncate(width, overflow="ellipsis")  # only where numbers of absurd length fill the line by themselves
-    return lines
-
-
-def _padded(cell: _Span, column: _Column, width: int) -> tuple[str, _Span, str]:
-    text = cut(cell.text, width)
-    blanks = " " * (width - cell_width(text))
-    content = _Span(text, cell.style)
-    return (GAP, content, blanks) if column.left else (GAP + blanks, content, "")
 
 
 # --- what was decided ------------------------------------------------------------------------------------------------

@@ -129,6 +129,22 @@ class EvalState:
             self.loss.add(loss, weight)
 
 
+def averaged(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | None, Bools | None]:
+    """Return the losses of which the mean is taken, what each weighs in it, and which rows make that mean infinite.
+
+    The last is None where there is none. A row with several losses of which some are infinite has the mean of the others; any
+    other infinite loss is there.
+    """
+    loss, total_weight = objective(scored, weight)
+    if scored.infinite is not None and scored.finite is not None:
+        some = scored.infinite > 0
+        return (*_weighed(scored.finite, weight), some if some.any() else None)
+    infinite = np.isinf(loss)
+    if total_weight is not None:
+        infinite &= total_weight > 0
+    return loss, total_weight, infinite if infinite.any() else None
+
+
 def objective(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | None]:
     """Return the loss to be averaged and what each row weighs in it."""
     if scored.objective is None:

@@ -39,14 +39,14 @@ _PRODUCT_PARTS = 4
 _GROUP = 256  # exponents of other products are handled in groups of this many
 
 
-class ExactSums:
-    """Exact sums of finite float64 values, one sum per cell."""
+class Adder:
+    """Takes finite float64 values, each for one of some cells."""
 
-    __slots__ = ("_totals", "cells")
+    __slots__ = ("_into", "cells")
 
-    def __init__(self, cells: int = 1) -> None:
+    def __init__(self, cells: int, into: _Into) -> None:
         self.cells = cells
-        self._totals: _Totals = _Integers(cells) if cells <= _FEW_CELLS else _Limbs(cells)
+        self._into = into
 
     def add(self, values: Floats, cell: Ints | None = None, exponent: int = 0) -> None:
         """Add values * 2**exponent to their cells.
@@ -59,25 +59,11 @@ class ExactSums:
 
     def add_one(self, value: float) -> None:
         """Add one finite value to the first cell."""
-        self._totals.add_one(0, value, 0)
+        self._into.add_one(0, value, 0)
 
     def add_multiples(self, numbers: Ints, exponent: int) -> None:
         """Add numbers * 2**exponent, `(cells,) int64`, one to each cell."""
-        self._totals.add(numbers.tolist() if self.cells <= _FEW_CELLS else numbers, exponent, 0)
-
-    def merge(self, other: ExactSums) -> None:
-        """Add the sums of another state with the same cells."""
-        if other.cells != self.cells:
-            raise ValueError(f"expected {self.cells} cells, but got {other.cells}")
-        self._totals.merge(other._totals)
-
-    def totals(self) -> list[Fraction]:
-        """Return the exact sum of every cell."""
-        return self._totals.totals()
-
-    def total(self) -> Fraction:
-        """Return the exact sum over all cells."""
-        return sum(self.totals(), Fraction(0))
+        self._into.add(numbers.tolist() if self.cells <= _FEW_CELLS else numbers, exponent, 0)
 
     def _add_slice(self, rest: Floats, cell: Ints | None, exponent: int) -> None:
         least, top = _exponents(rest)
@@ -105,7 +91,7 @@ class ExactSums:
             rest, cell = rest[at], None if cell is None else cell[at]
             if len(at) <= _FEW_ROWS:
                 for row, value in enumerate(rest.tolist()):
-                    self._totals.add_one(0 if cell is None else int(cell[row]), value, exponent)
+                    self._into.add_one(0 if cell is None else int(cell[row]), value, exponent)
                 return
             least, top = _exponents(rest)
 
@@ -125,17 +111,76 @@ class ExactSums:
         bits = moved.view(np.int64)
         zero = int(np.float64(rounder).view(np.int64))
         if cell is None or self.cells == 1:
-            self._totals.add([_modulo(int(np.add.reduce(bits)) - len(bits) * zero)], unit, exponent)
+            self._into.add([_modulo(int(np.add.reduce(bits)) - len(bits) * zero)], unit, exponent)
         elif self.cells == _FEW_CELLS:
             mask = np.negative(cell)  # all ones in the second cell
             second = _modulo(int(np.add.reduce(bits & mask)) + int(np.add.reduce(mask)) * zero)
             first = _modulo(int(np.add.reduce(bits)) - len(bits) * zero - second)
-            self._totals.add([first, second], unit, exponent)
+            self._into.add([first, second], unit, exponent)
         else:
             sums = np.zeros(self.cells, dtype=np.int64)
             np.add.at(sums, cell, bits - zero)  # faster than bincount
-            self._totals.add(sums, unit, exponent)
+            self._into.add(sums, unit, exponent)
         return moved, rounder
+
+
+class ExactSums(Adder):
+    """Exact sums of finite float64 values, one sum per cell."""
+
+    __slots__ = ("_totals",)
+
+    def __init__(self, cells: int = 1) -> None:
+        self._totals: _Totals = _Integers(cells) if cells <= _FEW_CELLS else _Limbs(cells)
+        super().__init__(cells, self._totals)
+
+    def merge(self, other: ExactSums) -> None:
+        """Add the sums of another state with the same cells."""
+        if other.cells != self.cells:
+            raise ValueError(f"expected {self.cells} cells, but got {other.cells}")
+        self._totals.merge(other._totals)
+
+    def totals(self) -> list[Fraction]:
+        """Return the exact sum of every cell."""
+        return self._totals.totals()
+
+    def total(self) -> Fraction:
+        """Return the exact sum over all cells."""
+        return sum(self.totals(), Fraction(0))
+
+
+class GrowingSums:
+    """Exact sums of finite float64 values, one per cell, for as many cells as come."""
+
+    __slots__ = ("_limbs", "cells")
+
+    def __init__(self) -> None:
+        self.cells = 0
+        self._limbs = _Limbs(0)
+
+    def grow(self, cells: int) -> None:
+        """Have at least this many cells; the new ones are 0."""
+        self.cells = max(self.cells, cells)
+        self._limbs.grow(self.cells)
+
+    def at(self, cells: Ints) -> Adder:
+        """Return what adds to some cells, `(m,) int64`, all different, as if they were those from 0 to m - 1."""
+        return Adder(len(cells), _Chosen(self._limbs, cells))
+
+    def add_from(self, other: GrowingSums, cells: Ints) -> None:
+        """Add the sum of every cell of another state to one of these cells, `(other.cells,) int64`; several may meet."""
+        self._limbs.add_from(other._limbs, cells)
+
+    def totals(self) -> list[Fraction]:
+        """Return the exact sum of every cell."""
+        return self._limbs.totals()[: self.cells]
+
+    def rounded(self) -> tuple[Floats, Fraction]:
+        """Return the nearest float64 of the sum of every cell, and the exact sum over all of them; faster than `totals`."""
+        units, exponent = self._limbs.units()
+        units = units[: self.cells]
+        scale = 1 << abs(exponent)
+        floats = [_quotient(unit, scale) if exponent < 0 else _quotient(unit * scale, 1) for unit in units]
+        return np.array(floats, dtype=np.float64), _scaled(sum(units), exponent)
 
 
 def _modulo(number: int) -> int:
@@ -143,14 +188,18 @@ def _modulo(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-class _Totals(Protocol):
-    """One integer per cell, in some form."""
+class _Into(Protocol):
+    """What takes integers for some cells."""
 
     def add(self, sums: Any, unit: int, exponent: int) -> None:
         """Add integers in units of 2**(unit + exponent), as int64 has them, to the first cells."""
 
     def add_one(self, cell: int, value: float, exponent: int) -> None:
         """Add value * 2**exponent to one cell."""
+
+
+class _Totals(_Into, Protocol):
+    """One integer per cell, in some form."""
 
     def merge(self, other: Any) -> None:
         """Add other sums of the same form."""
@@ -198,6 +247,10 @@ class _Limbs:
 
     def add(self, sums: Ints | Sequence[int], unit: int, exponent: int) -> None:
         """Add integers in units of 2**(unit + exponent), `(c,) int64`, to the first cells."""
+        self.add_at(slice(len(sums)), sums, unit, exponent)
+
+    def add_at(self, cells: slice | Ints, sums: Ints | Sequence[int], unit: int, exponent: int) -> None:
+        """Add integers in units of 2**(unit + exponent) to these cells, which are all different."""
         if self._uncarried >= _CARRY_EVERY:
             self._carry()
         self._uncarried += 1
@@ -205,9 +258,24 @@ class _Limbs:
         limb, shift = divmod(unit + exponent, _LIMB_BITS)
         low_bits = _LIMB_BITS - shift
         high = units >> low_bits
-        self._limb(limb)[: len(units)] += (units - (high << low_bits)) << shift
-        self._limb(limb + 1)[: len(units)] += high & _MASK
-        self._limb(limb + 2)[: len(units)] += high >> _LIMB_BITS
+        self._limb(limb)[cells] += (units - (high << low_bits)) << shift
+        self._limb(limb + 1)[cells] += high & _MASK
+        self._limb(limb + 2)[cells] += high >> _LIMB_BITS
+
+    def grow(self, cells: int) -> None:
+        """Have room for this many cells, and for as many more if there are so many already."""
+        if cells <= self._cells:
+            return
+        added = max(cells, 2 * self._cells) - self._cells
+        self._limbs = {limb: np.pad(parts, (0, added)) for limb, parts in self._limbs.items()}
+        self._cells += added
+
+    def add_from(self, other: _Limbs, cells: Ints) -> None:
+        """Add the first cells of others to these cells, among which some may be the same."""
+        self._carry()
+        for limb, parts in other._carried().items():
+            np.add.at(self._limb(limb), cells, parts[: len(cells)])
+        self._carry()
 
     def add_one(self, cell: int, value: float, exponent: int) -> None:
         """Add value * 2**exponent to one cell."""
@@ -223,15 +291,19 @@ class _Limbs:
 
     def totals(self) -> list[Fraction]:
         """Return the sums."""
-        if not self._limbs:
-            return [Fraction(0)] * self._cells
-        lowest = min(self._limbs)
+        units, exponent = self.units()
+        return [_scaled(unit, exponent) for unit in units]
+
+    def units(self) -> tuple[list[int], int]:
+        """Return the sums as integers in units of a power of two, and its exponent."""
+        lowest = min(self._limbs, default=0)
         sums = [0] * self._cells
         for limb, parts in self._limbs.items():
             shift = (limb - lowest) * _LIMB_BITS
-            for cell in np.flatnonzero(parts).tolist():
-                sums[cell] += int(parts[cell]) << shift
-        return [_scaled(total, lowest * _LIMB_BITS) for total in sums]
+            there = np.flatnonzero(parts)
+            for cell, part in zip(there.tolist(), parts[there].tolist(), strict=True):
+                sums[cell] += part << shift
+        return sums, lowest * _LIMB_BITS
 
     def _limb(self, limb: int) -> Ints:
         parts = self._limbs.get(limb)
@@ -258,6 +330,25 @@ class _Limbs:
             limb += 1
 
 
+class _Chosen:
+    """Some cells of many."""
+
+    __slots__ = ("_cells", "_limbs")
+
+    def __init__(self, limbs: _Limbs, cells: Ints) -> None:
+        self._limbs = limbs
+        self._cells = cells
+
+    def add(self, sums: Ints | Sequence[int], unit: int, exponent: int) -> None:
+        """Add integers in units of 2**(unit + exponent) to the first cells."""
+        self._limbs.add_at(self._cells[: len(sums)], sums, unit, exponent)
+
+    def add_one(self, cell: int, value: float, exponent: int) -> None:
+        """Add value * 2**exponent to one cell."""
+        unit = math.frexp(value)[1] - _MANTISSA_BITS
+        self._limbs.add_at(self._cells[cell : cell + 1], [int(math.ldexp(value, -unit))], unit, exponent)
+
+
 class Factor(NamedTuple):
     """The values mantissa * 2**exponent; an exponent of None is 0 everywhere, with mantissas that are safe to multiply."""
 
@@ -282,7 +373,7 @@ def factor(values: Floats) -> Factor:
     return Factor(mantissa, exponent.astype(np.int64))
 
 
-def add_products(sums: ExactSums, a: Factor, b: Factor, cell: Ints | None = None) -> None:
+def add_products(sums: Adder, a: Factor, b: Factor, cell: Ints | None = None) -> None:
     """Add the exact products a * b to `sums`."""
     product, error = two_product(a.mantissa, a.mantissa if b is a else b.mantissa)
     exponent = _added(a.exponent, b.exponent)
@@ -405,6 +496,14 @@ def top_exponent(values: Floats) -> int | None:
     if not math.isfinite(largest):
         raise ValueError("an exact sum takes finite values only")
     return math.frexp(largest)[1]
+
+
+def _quotient(number: int, divisor: int) -> float:
+    """Return the nearest float64 of a quotient, ±inf beyond its range."""
+    try:
+        return number / divisor  # rounded once, whatever the size of the integers
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _scaled(number: int, exponent: int) -> Fraction:

@@ -1,4 +1,4 @@
-"""The quantile of Student's t, for confidence intervals.
+"""The quantile of Student's t, for confidence intervals, and its tails, for tests.
 
 Without scipy: importing scipy costs more than a small evaluation.
 
@@ -21,6 +21,13 @@ from statistics import NormalDist
 # Below this upper tail the continued fraction is the faster and the more accurate of the two, above it the series.
 _LARGEST_TAIL = 0.025
 
+# Where x is so near to 1 that its rounding shows, and how far the expansion holds: beyond, tails are below 1e-300.
+_NORMAL_DF = 1e6
+_LARGEST_T = 100.0
+
+# The same for a given t: from here on the fraction converges for every df.
+_SERIES_BELOW = 2.0
+
 # From here on four terms of the asymptotic ratio of two gammas are exact; far below, no gamma overflows.
 _LARGE_DF = 100
 
@@ -38,7 +45,7 @@ _MAX_FRACTION_TERMS = 500
 _EPSILON = sys.float_info.epsilon
 
 
-def t_quantile(probability: float, df: int) -> float:
+def t_quantile(probability: float, df: float) -> float:
     """Return the t with P(T <= t) = `probability`, for Student's t with `df` degrees of freedom.
 
     Domain: 0 < probability < 1 and df >= 1; `ValueError` elsewhere. The relative error is below 2e-14, also next to
@@ -58,7 +65,30 @@ def t_quantile(probability: float, df: int) -> float:
     return math.copysign(_positive_quantile(tail, centre, df), probability - 0.5)
 
 
-def _positive_quantile(tail: float, centre: float, df: int) -> float:
+def t_two_sided(t: float, df: float) -> float:
+    """Return P(|T| > |t|) for Student's t with `df` > 0 degrees of freedom, which need not be a whole number.
+
+    The relative error is below 2e-11 for results from 1e-50 on; 0 where the probability is below the range of float64
+    or t is infinite.
+    Source: DLMF 8.17.8 and 8.17.22; for large df the normal tail at the inverse of A&S 26.7.5.
+    """
+    t = abs(t)
+    if t == 0:
+        return 1.0
+    if df > _NORMAL_DF:
+        s = t * t
+        z = t * (1 - (s + 1) / (4 * df) + ((13 * s + 8) * s + 3) / (96 * df * df))
+        return math.erfc(z / math.sqrt(2)) if t < _LARGEST_T else 0.0
+    ratio = t / math.sqrt(df)
+    log_tf = math.log(t) + _log_density_constant(df) - (df + 1) / 2 * math.log1p(ratio * ratio)
+    if t < _SERIES_BELOW:
+        return 1 - 2 * math.exp(log_tf) * _centre_series(t, df)
+    if math.isinf(ratio * ratio):
+        return 0.0
+    return 2 * math.exp(log_tf) * _tail_fraction(t, df) / df
+
+
+def _positive_quantile(tail: float, centre: float, df: float) -> float:
     """Return the t > 0 with P(T > t) = tail and P(0 < T < t) = centre."""
     if df == 1:
         return math.tan(math.pi * centre) if centre < tail else 1 / math.tan(math.pi * tail)
@@ -70,7 +100,7 @@ def _positive_quantile(tail: float, centre: float, df: int) -> float:
     return _solve(tail, centre, df, start=_wallace(z, df))
 
 
-def _cornish_fisher(z: float, df: int) -> float:
+def _cornish_fisher(z: float, df: float) -> float:
     """Return t from the normal quantile z by A&S 26.7.5: t = z + g1(z)/df + g2(z)/df² + …, to the fourth term."""
     s = z * z
     g1 = (s + 1) / 4
@@ -80,12 +110,12 @@ def _cornish_fisher(z: float, df: int) -> float:
     return z + z * (g1 + (g2 + (g3 + g4 / df) / df) / df) / df
 
 
-def _wallace(z: float, df: int) -> float:
+def _wallace(z: float, df: float) -> float:
     """Return t from the normal quantile z to about three digits (Wallace 1959, Ann. Math. Statist. 30, 1124)."""
     return math.sqrt(df * math.expm1((z * (8 * df + 3) / (8 * df + 1)) ** 2 / df))
 
 
-def _solve(tail: float, centre: float, df: int, start: float) -> float:
+def _solve(tail: float, centre: float, df: float, start: float) -> float:
     """Solve log P(t) = log(target) for log t by Newton's method, P being whichever part has the faster formula.
 
     Both are concave in log t, since the elasticity -t f'(t)/f(t) = (df + 1) y grows with t: from any start the second
@@ -108,7 +138,7 @@ def _solve(tail: float, centre: float, df: int, start: float) -> float:
     raise AssertionError(f"no convergence for tail={tail}, df={df}")
 
 
-def _log_density_constant(df: int) -> float:
+def _log_density_constant(df: float) -> float:
     """Return log f(0) = log(Γ((df+1)/2) / (√(df π) Γ(df/2))).
 
     A difference of two `lgamma` would lose as many digits as they have before the point; hence the gammas themselves
@@ -120,7 +150,7 @@ def _log_density_constant(df: int) -> float:
     return (-1 / 4 + (1 / 24 + (-1 / 20 + 17 / 112 * s) * s) * s) / df - math.log(2 * math.pi) / 2
 
 
-def _centre_series(t: float, df: int) -> float:
+def _centre_series(t: float, df: float) -> float:
     """Return S(t) = F((df+1)/2, 1; 3/2; y), the hypergeometric series of DLMF 8.17.8."""
     y = t * t / (df + t * t)
     total = term = 1.0
@@ -133,7 +163,7 @@ def _centre_series(t: float, df: int) -> float:
     return total
 
 
-def _tail_fraction(t: float, df: int) -> float:
+def _tail_fraction(t: float, df: float) -> float:
     """Return K(t), the continued fraction of DLMF 8.17.22 with a = df/2 and b = 1/2, by the modified Lentz method."""
     a, b = df / 2, 0.5
     x = df / (df + t * t)

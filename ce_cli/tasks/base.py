@@ -44,6 +44,7 @@ class Context(NamedTuple):
     predictions_path: str
     labels_path: str
     issues: tuple[Issue, ...] = ()  # what is to be known of the decisions themselves
+    edges: Mapping[str, tuple[float, ...]] = {}  # of numbers that are cut into slices, by what --by says
 
 
 class Checked(NamedTuple):
@@ -150,7 +151,7 @@ def mean_metrics(plan: EvalPlan, state: EvalState) -> dict[str, Metric]:
     return {"cross_entropy": interval, "cross_entropy_finite": finite}
 
 
-def with_interval(plan: EvalPlan, value: float, error: float, df: int, unit: float | None = None) -> Metric:
+def with_interval(plan: EvalPlan, value: float, error: float, df: float, unit: float | None = None) -> Metric:
     """Return a mean in nats as a metric with its t interval, in the report's unit or in one of its own."""
     margin, unit = -t_quantile((1 - plan.confidence) / 2, df) * error, plan.unit_size if unit is None else unit
     return Metric(value / unit, error / unit, (value - margin) / unit, (value + margin) / unit)

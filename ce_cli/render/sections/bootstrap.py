@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.render.table import _IN_UNIT, GAP, QUIET, TITLE, _entries, _line, _prose, _Span
+from ce_cli.render.page import GAP, QUIET, TITLE, Span, entries_of, line_of, prose
+from ce_cli.render.table import _IN_UNIT
 from ce_cli.render.text import number
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: AR
         told = f"{found['replicates']:,} resamples of the rows, seed {found['seed']}"
     if found["empty"]:
         told += f", {found['empty']:,} of them without any and left out"
-    title = _line(_Span("bootstrap", TITLE), _Span(GAP + told, QUIET))
+    title = line_of(Span("bootstrap", TITLE), Span(GAP + told, QUIET))
     if not found["metrics"]:
         why = "an infinite loss" if report.counts["infinite"] else "too few rows"
-        return [title, *_prose(_Span(GAP), f"no interval: {why}", width)]
+        return [title, *prose(Span(GAP), f"no interval: {why}", width)]
     entries = [
         (
             name,
@@ -34,4 +35,4 @@ def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: AR
         )
         for name, one in found["metrics"].items()
     ]
-    return [title, *_entries(entries, width)]
+    return [title, *entries_of(entries, width)]

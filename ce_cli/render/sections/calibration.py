@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ce_cli.render.table import (
+from ce_cli.render.page import (
     BAD,
     GAP,
     GOOD,
@@ -13,22 +13,22 @@ from ce_cli.render.table import (
     QUIET,
     TITLE,
     WARNING,
-    _Column,
-    _entries,
-    _grid,
-    _line,
-    _names,
-    _needed,
-    _numbers,
-    _prose,
-    _Span,
+    Column,
+    Span,
+    entries_of,
+    grid,
+    line_of,
+    names_column,
+    needed,
+    numbers_column,
+    prose,
 )
 from ce_cli.render.text import ELLIPSIS, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ce_cli.render.table import Line
+    from ce_cli.render.page import Line
     from ce_cli.report import Report
 
 _MOST_BINS = 30
@@ -46,10 +46,10 @@ def lines(report: Report, width: int, *, color: bool) -> list[Line]:
     found = [
         *_title(section, report, width),
         *_verdict(section, report, width),
-        *_entries(_figures(section, report), width),
+        *entries_of(_figures(section, report), width),
     ]
     for part in (_reliability(section, report, width, color=color), _losses(section, report, width, color=color)):
-        found += [_line(), *part] if part else []
+        found += [line_of(), *part] if part else []
     return found
 
 
@@ -58,22 +58,20 @@ def _title(section: _Section, report: Report, width: int) -> list[Line]:
     used = f"all {section['n']:,} {what}"
     if section["n_used"] < section["n"]:
         used = f"bins of all {section['n']:,} {what}, the rest of a sample"
-    return _prose(_Span("calibration" + GAP, TITLE), f"{section['of']}; {used}", width, QUIET)
+    return prose(Span("calibration" + GAP, TITLE), f"{section['of']}; {used}", width, QUIET)
 
 
 def _verdict(section: _Section, report: Report, width: int) -> list[Line]:
     """Say in words whether the probabilities are too sure or not sure enough."""
     found, unit = section["temperature"], report.unit
     if "gain" not in found:
-        return _prose(_Span(GAP), found["reason"], width, WARNING)
+        return prose(Span(GAP), found["reason"], width, WARNING)
     losses = f"{number(found['after'], 4)} {unit}, was {number(found['before'], 4)}"
     told = f"after temperature {number(found['value'], 3)}: {losses}"
     verdict = found["verdict"]
     if verdict is not None:
-        return _prose(_Span(GAP), f"{verdict}, {told} (on rows held out)", width, WARNING)
-    return _prose(
-        _Span(GAP), f"neither over- nor under-confident beyond chance, {told} (on rows held out)", width, GOOD
-    )
+        return prose(Span(GAP), f"{verdict}, {told} (on rows held out)", width, WARNING)
+    return prose(Span(GAP), f"neither over- nor under-confident beyond chance, {told} (on rows held out)", width, GOOD)
 
 
 def _figures(section: _Section, report: Report) -> list[tuple[str, str, str]]:
@@ -120,29 +118,29 @@ def _reliability(section: _Section, report: Report, width: int, *, color: bool) 
     shown = _largest(bins)
     outside = [not one["lower"] <= one["predicted"] <= one["upper"] for one in shown]
     columns = [
-        _names("probability", (f"{one['from']:.3f} to {one['to']:.3f}" for one in shown)),
-        _numbers("cells" if report.task == "multilabel" else "rows", (f"{one['n']:,}" for one in shown)),
-        _numbers("predicted", (f"{one['predicted']:.4f}" for one in shown)),
-        _numbers("observed", (f"{one['observed']:.4f}" for one in shown)),
+        names_column("probability", (f"{one['from']:.3f} to {one['to']:.3f}" for one in shown)),
+        numbers_column("cells" if report.task == "multilabel" else "rows", (f"{one['n']:,}" for one in shown)),
+        numbers_column("predicted", (f"{one['predicted']:.4f}" for one in shown)),
+        numbers_column("observed", (f"{one['observed']:.4f}" for one in shown)),
     ]
-    interval = _numbers("interval", (f"{one['lower']:.4f} to {one['upper']:.4f}" for one in shown))
-    if _needed([*columns, interval]) + _MOST_DIAGRAM // 2 <= width:
+    interval = numbers_column("interval", (f"{one['lower']:.4f} to {one['upper']:.4f}" for one in shown))
+    if needed([*columns, interval]) + _MOST_DIAGRAM // 2 <= width:
         columns.append(interval)
-    size = min(_MOST_DIAGRAM, width - _needed(columns) - len(GAP))
+    size = min(_MOST_DIAGRAM, width - needed(columns) - len(GAP))
     marks = _MARKS if color else _PLAIN_MARKS
     if size >= _LEAST_DIAGRAM:
         styles = [BAD if missed else KEY for missed in outside]
-        drawn = (_Span(_drawn(one, size, marks), style) for one, style in zip(shown, styles, strict=True))
-        columns.append(_Column(f"0{' ' * (size - 2)}1", tuple(drawn), left=True))
+        drawn = (Span(_drawn(one, size, marks), style) for one, style in zip(shown, styles, strict=True))
+        columns.append(Column(f"0{' ' * (size - 2)}1", tuple(drawn), left=True))
     inside = len(shown) - sum(outside)
     interval_is = f"{100 * report.confidence:g} % interval of the observed rate"
     told = f"mean probability within the {interval_is} in {inside} of {plural(len(shown), 'bin')}"
     legend = f"{marks[2]} observed rate and its interval, {marks[1]} mean probability, {marks[3]} both"
     return [
-        *_prose(_Span("reliability" + GAP, TITLE), told, width, QUIET),
-        *_grid(columns, width),
+        *prose(Span("reliability" + GAP, TITLE), told, width, QUIET),
+        *grid(columns, width),
         *_left_out(bins, shown, width),
-        *_prose(_Span(GAP), legend, width, QUIET),
+        *prose(Span(GAP), legend, width, QUIET),
     ]
 
 
@@ -157,7 +155,7 @@ def _left_out(bins: Sequence[_Section], shown: Sequence[_Section], width: int) -
     if not count:
         return []
     rows = sum(one["n"] for one in bins) - sum(one["n"] for one in shown)
-    return _prose(_Span(GAP), f"{ELLIPSIS} and {plural(count, 'more bin')} with {rows:,}", width, QUIET)
+    return prose(Span(GAP), f"{ELLIPSIS} and {plural(count, 'more bin')} with {rows:,}", width, QUIET)
 
 
 def _drawn(one: _Section, size: int, marks: str) -> str:
@@ -180,17 +178,17 @@ def _losses(section: _Section, report: Report, width: int, *, color: bool) -> li
     bins = section["losses"]
     total = sum(one["n"] for one in bins)
     columns = [
-        _names("loss", map(_range, bins), [BAD if one["from"] == math.inf else "" for one in bins]),
-        _numbers("rows", (f"{one['n']:,}" for one in bins)),
-        _numbers("share", (percent(one["n"] / total) for one in bins)),
+        names_column("loss", map(_range, bins), [BAD if one["from"] == math.inf else "" for one in bins]),
+        numbers_column("rows", (f"{one['n']:,}" for one in bins)),
+        numbers_column("share", (percent(one["n"] / total) for one in bins)),
     ]
-    size = min(_MOST_BAR, width - _needed(columns) - len(GAP))
+    size = min(_MOST_BAR, width - needed(columns) - len(GAP))
     if size >= _LEAST_BAR:
         bar, most = "━" if color else "#", max(one["n"] for one in bins)
-        bars = (_Span(bar * math.ceil(size * one["n"] / most), KEY) for one in bins)
-        columns.append(_Column("", tuple(bars), left=True))
-    title = _line(_Span("losses", TITLE), _Span(f"{GAP}how many rows lose how many {report.unit}", QUIET))
-    return [title, *_grid(columns, width)]
+        bars = (Span(bar * math.ceil(size * one["n"] / most), KEY) for one in bins)
+        columns.append(Column("", tuple(bars), left=True))
+    title = line_of(Span("losses", TITLE), Span(f"{GAP}how many rows lose how many {report.unit}", QUIET))
+    return [title, *grid(columns, width)]
 
 
 def _range(one: _Section) -> str:

@@ -1,0 +1,265 @@
+"""From paired losses to a comparison: the ranking, the differences from the reference, whether they are more than chance."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ce_cli.comparison import Bootstrap, ClassPart, Comparison, Difference, Model, Rank, SlicePart
+from ce_cli.errors import fail
+from ce_cli.judging.bootstrap import percentile_interval
+from ce_cli.kernels.holm import adjusted
+from ce_cli.report import Issue, Metric
+from ce_cli.slicing import parse_all
+from ce_cli.state.fractions import to_float
+from ce_cli.state.student_t import t_quantile, t_two_sided
+from ce_cli.summary import summarize
+from ce_cli.tasks.base import with_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ce_cli.baseline import Baseline
+    from ce_cli.comparing.entrants import Entrant
+    from ce_cli.comparing.pairing import Paired
+    from ce_cli.plan import EvalPlan, Options
+    from ce_cli.report import Report
+    from ce_cli.state.paired import PairedLosses
+
+POWER = 0.8  # with which the smallest detectable difference is detected
+
+
+def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
+    """Return what a run of several models came to."""
+    names = [one.name for one in entrants]
+    plan, options, losses = entrants[0].context.plan, entrants[0].options, paired.losses
+    differences = _adjusted(
+        [_difference(plan, options, names, losses, at) for at in range(1, len(names))], plan.confidence
+    )
+    reports = [
+        summarize(one.context, one.options, outcome, one.predictions, one.labels)
+        for one, outcome in zip(entrants, paired.outcomes, strict=True)
+    ]
+    first = reports[0]
+    for at, difference in enumerate(differences, start=1):
+        reports[at] = replace(reports[at], deltas=deltas(reports[at].metrics, first.metrics, difference.difference))
+    return Comparison(
+        version=first.version,
+        task=first.task,
+        unit=first.unit,
+        confidence=first.confidence,
+        labels=first.labels,
+        models=tuple(
+            Model(name, at == 0, report) for at, (name, report) in enumerate(zip(names, reports, strict=True))
+        ),
+        ranking=_ranking(plan, names, losses, reports if options.cluster is not None else None),
+        comparison=tuple(differences),
+        issues=tuple(_issues(names, losses, differences)),
+    )
+
+
+def deltas(
+    metrics: Mapping[str, Metric], reference: Mapping[str, Metric], paired: Metric | None = None
+) -> dict[str, Metric]:
+    """Return how metrics differ from those of a reference that has them too; `paired` is that of the mean loss.
+
+    Absent where both are infinite, since their difference is no number.
+    """
+    found = {}
+    for name, metric in metrics.items():
+        if name in reference:
+            difference = metric.value - reference[name].value
+            if not math.isnan(difference):
+                found[name] = Metric(difference + 0.0)
+    if paired is not None:
+        found["cross_entropy"] = paired
+    return found
+
+
+def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: PairedLosses, at: int) -> Difference:
+    found = losses.difference(at)
+    metric, t, df, p, smallest = None, None, None, None, None
+    if found.mean is not None:
+        metric = Metric(found.mean / plan.unit_size + 0.0)
+        if found.stderr is not None:
+            df = found.units - 1
+            metric = with_interval(plan, found.mean, found.stderr, df)
+            t, p = _test(found.mean, found.stderr, df)
+            alpha = 1 - plan.confidence
+            needed = -t_quantile(alpha / 2, df) + t_quantile(POWER, df)
+            smallest = needed * found.stderr / plan.unit_size
+    return Difference(
+        model=names[at],
+        reference=names[0],
+        rows=found.n,
+        only_model=losses.scored[at] - found.n,
+        only_reference=losses.scored[0] - found.n,
+        difference=metric if metric is not None else _infinite(losses, at),
+        t=t,
+        df=df,
+        p=p,
+        p_adjusted=None,
+        detected=None,
+        smallest_detectable=smallest,
+        wins=found.wins,
+        losses=found.losses,
+        ties=found.ties,
+        share_improved=found.wins / found.n,
+        infinite=found.infinite,
+        bootstrap=_bootstrap(plan, losses.replicates(at)),
+        by_class=_by_class(plan, losses, at),
+        by_slice=_by_slice(plan, options, losses, at),
+    )
+
+
+def _test(mean: float, error: float, df: int) -> tuple[float, float]:
+    """Return t and p of the paired t-test; where all differences are the same, that is no accident unless they are 0."""
+    if error == 0:
+        return (0.0, 1.0) if mean == 0 else (math.copysign(math.inf, mean), 0.0)
+    t = mean / error
+    return t, t_two_sided(t, df)
+
+
+def _bootstrap(plan: EvalPlan, means: list[float]) -> Bootstrap | None:
+    """Return what replicates of a difference, ascending, say of it.
+
+    p = 2 min(1 + #(d ≤ 0), 1 + #(d ≥ 0)) / (N + 1), at most 1: the level from which on the percentile interval holds no 0
+    (Davison & Hinkley, "Bootstrap Methods and their Application", 1997, sections 4.2 and 5.3).
+    """
+    if len(means) < 2:
+        return None
+    below, above = sum(mean <= 0 for mean in means), sum(mean >= 0 for mean in means)
+    lower, upper = percentile_interval(means, plan.confidence)
+    unit = plan.unit_size
+    p = min(1.0, 2 * (1 + min(below, above)) / (len(means) + 1))
+    return Bootstrap(p, statistics.stdev(means) / unit, lower / unit, upper / unit)
+
+
+def _infinite(losses: PairedLosses, at: int) -> Metric | None:
+    """Return the difference of means of which one is infinite, None where both are."""
+    mine, reference = losses.infinite[at], losses.infinite[0]
+    if bool(mine) == bool(reference):
+        return None
+    return Metric(math.inf if mine else -math.inf)
+
+
+def _adjusted(differences: list[Difference], confidence: float) -> list[Difference]:
+    tested = [at for at, one in enumerate(differences) if one.p is not None]
+    p_values = np.array([differences[at].p or 0.0 for at in tested], dtype=np.float64)
+    result = list(differences)
+    for at, p in zip(tested, adjusted(p_values).tolist(), strict=True):
+        result[at] = replace(result[at], p_adjusted=p, detected=p < 1 - confidence)
+    return result
+
+
+def _by_class(plan: EvalPlan, losses: PairedLosses, at: int) -> tuple[ClassPart, ...]:
+    if not losses.classes:
+        return ()
+    unit = plan.unit_size
+    parts = [
+        ClassPart(
+            name,
+            part.n,
+            None if part.mean is None else part.mean / unit + 0.0,
+            None if part.contribution is None else part.contribution / unit + 0.0,
+        )
+        for name, part in zip(plan.classes, losses.by_class(at), strict=True)
+        if part.n
+    ]
+    return tuple(sorted(parts, key=lambda part: -abs(part.contribution or 0.0)))
+
+
+def _by_slice(plan: EvalPlan, options: Options, losses: PairedLosses, at: int) -> tuple[SlicePart, ...]:
+    columns = {
+        "*".join(part.text for part in parts): [part.column for part in parts] for parts in parse_all(options.by)
+    }
+    parts = []
+    for by, name, found in losses.by_slice(at):
+        metric = None
+        if found.mean is not None:
+            metric = Metric(found.mean / plan.unit_size + 0.0)
+            if found.stderr is not None and options.cluster is None:
+                metric = with_interval(plan, found.mean, found.stderr, found.n - 1)
+        part = None if found.contribution is None else found.contribution / plan.unit_size + 0.0
+        values = dict(zip(columns[by], name, strict=True))
+        parts.append(SlicePart(values, found.n, found.n < options.min_slice, metric, part))
+    return tuple(sorted(parts, key=lambda part: -abs(part.contribution or 0.0)))
+
+
+def _ranking(
+    plan: EvalPlan, names: Sequence[str], losses: PairedLosses, clustered: Sequence[Report] | None
+) -> tuple[Rank, ...]:
+    """Return the ranking; where rows come in clusters, intervals are those of the reports, as far as all rows are common."""
+    rows = []
+    for at, name in enumerate(names):
+        mean, error, infinite = losses.mean(at), losses.standard_error(at), losses.infinite[at]
+        value = math.inf if mean is None else to_float(mean)
+        metric = Metric(math.inf)
+        if not infinite:
+            metric = Metric(value / plan.unit_size)
+            if clustered is not None:
+                metric = clustered[at].metrics["cross_entropy"] if losses.scored[at] == losses.n else metric
+            elif error is not None:
+                metric = with_interval(plan, value, error, losses.n - 1)
+        rows.append((infinite, value, Rank(0, name, metric, infinite)))
+    rows.sort(key=lambda row: row[:2])
+    return tuple(
+        replace(row, rank=1 + sum(other[:2] < (infinite, value) for other in rows)) for infinite, value, row in rows
+    )
+
+
+def _issues(names: Sequence[str], losses: PairedLosses, differences: Sequence[Difference]) -> list[Issue]:
+    found = []
+    for at, name in enumerate(names):
+        more = losses.scored[at] - losses.n
+        if more:
+            rows = f"{more:,} row{'' if more == 1 else 's'}"
+            message = (
+                f"{rows} that {name} has scored {'is' if more == 1 else 'are'} not common to all models: the ranking "
+            )
+            message += "and the differences leave them out, the figures of the model by itself do not"
+            found.append(Issue("uncommon_rows", "warning", message, more))
+    infinite = [name for name, count in zip(names, losses.infinite, strict=True) if count]
+    if infinite:
+        verb = "has" if len(infinite) == 1 else "have"
+        message = f"{', '.join(infinite)} {verb} an infinite loss: no t-test is made with it, only wins are counted"
+        found.append(Issue("no_paired_test", "warning", message, len(infinite)))
+    if losses.n < 30 and any(one.p is not None for one in differences):
+        found.append(Issue("few_pairs", "note", "with so few rows the paired tests are only a rough guide", losses.n))
+    return found
+
+
+def against(report: Report, baseline: Baseline) -> Report:
+    """Return a report with the differences from an earlier one: of values alone, since there are no rows to pair.
+
+    Raises bad_option where the two cannot be compared.
+    """
+    for what, mine, other in (("task", report.task, baseline.task), ("unit", report.unit, baseline.unit)):
+        if mine != other:
+            hint = "compare what was evaluated in the same way" if what == "task" else "pass the same --base"
+            raise fail(
+                "bad_option", f"--baseline: its {what} is {other}, but here it is {mine}", file=baseline.path, hint=hint
+            )
+    issues = [*report.issues, *_unlike(report, baseline)]
+    return replace(report, deltas=deltas(report.metrics, baseline.metrics), issues=tuple(issues))
+
+
+def _unlike(report: Report, baseline: Baseline) -> Iterator[Issue]:
+    """Say what differs in how two numbers were made, by their signatures."""
+    mine, other = _parts(report.signature), _parts(baseline.signature)
+    odd = [name for name in {**mine, **other} if mine.get(name) != other.get(name) and name != "v"]
+    message = (
+        f"the differences from {baseline.path} are of values alone, without intervals: a report has no rows to pair"
+    )
+    yield Issue("unpaired_baseline", "note", message, hint="--baseline takes predictions too, which are paired by id")
+    if odd:
+        told = ", ".join(f"{name} {other.get(name, 'none')} there, {mine.get(name, 'none')} here" for name in odd)
+        yield Issue("unlike_baseline", "warning", f"the baseline was made in another way: {told}", len(odd))
+
+
+def _parts(signature: str) -> dict[str, str]:
+    return dict(part.partition(":")[::2] for part in signature.split("|")[1:])

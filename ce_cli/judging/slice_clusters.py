@@ -1,0 +1,137 @@
+"""Slices of rows that depend on each other: a cluster may lie in one slice or in several."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ce_cli.judging.clusters import usable_losses
+from ce_cli.state.exact import GrowingSums, add_products, factor
+from ce_cli.state.groups import GroupSums, crossed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from ce_cli.judging.base import JudgedRows
+    from ce_cli.state.groups import Groups
+
+# A squared standard error and its degrees of freedom, of a mean and of its difference from that of the other rows.
+Spread = tuple[tuple[Fraction, float] | None, tuple[Fraction, float] | None]
+
+
+class SliceClusters:
+    """Σw and Σwℓ of every cluster in every slice: a pair of them takes about 300 bytes and its names."""
+
+    def __init__(self) -> None:
+        self._sums = GroupSums(("total", "weight"), ("ones",))
+
+    def add(self, groups: Groups, clusters: Groups, rows: JudgedRows) -> None:
+        """Add rows of positive weight by their slices and clusters."""
+        usable, loss, weight = usable_losses(rows)
+        both = crossed([groups, clusters])
+        placed = self._sums.place(both if usable is None else both.take(usable))
+        if weight is None:
+            self._sums.count("ones", placed)
+            self._sums.add("total", placed, loss)
+        else:
+            self._sums.add("weight", placed, weight)
+            self._sums.add("total", placed, loss, weight)
+
+    def merge(self, other: SliceClusters) -> None:
+        """Add what another state has seen."""
+        self._sums.merge(other._sums)
+
+    def spread(self, kept: Collection[Any]) -> Callable[[Any], Spread]:
+        """Return what looks up the standard errors of a slice that is kept.
+
+        With d_c what a cluster adds to an estimate's error, the square of the standard error is C/(C-1) Σ d_c². A mean has
+        d_c = (Σwℓ - μ Σw) / W over the rows of the cluster in the slice; its difference from the mean of the other rows has in
+        addition what the rows of the same cluster outside the slice do.
+        """
+        sums = self._sums.renamed(lambda name: (name[0] if name[0] in kept else None, name[1]))
+        whole = sums.renamed(lambda name: name[1])
+        at_cluster = {name: at for at, name in enumerate(whole.names)}
+        slices = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in sums.names))}
+        code = np.array([slices[name] for name, _ in sums.names], dtype=np.int64)
+        cluster = np.array([at_cluster[name] for _, name in sums.names], dtype=np.int64)
+        (own, weight), (totals, weights) = _rounded(sums), _rounded(whole)
+        per_slice = _Products([own, weight, totals[cluster], weights[cluster]], code, len(slices))
+        everything = _Products([totals, weights], np.zeros(len(totals), dtype=np.int64), 1)
+        inside = np.bincount(code, minlength=len(slices))
+        in_one_slice = np.bincount(cluster)[cluster] == 1
+        outside = len(totals) - np.bincount(code[in_one_slice], minlength=len(slices))
+
+        def look_up(name: Any) -> Spread:
+            if name not in slices:
+                return None, None
+            at = slices[name]
+            return _spread(per_slice, everything, at, (int(inside[at]), int(outside[at]), len(totals)))
+
+        return look_up
+
+
+def _rounded(sums: GroupSums) -> tuple[Any, Any]:
+    """Return Σwℓ and Σw of every group, each rounded once."""
+    return sums.rounded("total")[0], sums.rounded("weight", "ones")[0]
+
+
+class _Products:
+    """The exact sums of some vectors and of the products of any two of them, by group."""
+
+    def __init__(self, vectors: Sequence[Any], code: Any, groups: int) -> None:
+        factors = [factor(vector) for vector in vectors]
+        self._size = len(vectors)
+        cells = np.arange(groups)
+        self._sums: dict[tuple[int, int], list[Fraction]] = {}
+        self._vectors: list[list[Fraction]] = []
+        for one, two in combinations_with_replacement(range(self._size), 2):
+            sums = GrowingSums()
+            sums.grow(groups)
+            add_products(sums.at(cells), factors[one], factors[two], code)
+            self._sums[one, two] = sums.totals()
+        for vector in vectors:
+            sums = GrowingSums()
+            sums.grow(groups)
+            sums.at(cells).add(vector, code)
+            self._vectors.append(sums.totals())
+
+    def total(self, vector: int, group: int) -> Fraction:
+        """Return the sum of a vector over a group."""
+        return self._vectors[vector][group]
+
+    def squares(self, factors: Sequence[Fraction], group: int) -> Fraction:
+        """Return the sum over a group of (Σ_i factor_i · vector_i)²; the factors of the vectors from the last back."""
+        first = self._size - len(factors)
+        found = Fraction(0)
+        for one, left in enumerate(factors, first):
+            for two, right in enumerate(factors, first):
+                found += left * right * self._sums[min(one, two), max(one, two)][group]
+        return found
+
+
+def _spread(inside: _Products, everything: _Products, at: int, counts: tuple[int, int, int]) -> Spread:
+    """Return the spread of a slice.
+
+    counts: the clusters that have rows in it, those that have rows outside, and all.
+    """
+    own, outer, count = counts
+    total, weight = inside.total(0, at), inside.total(1, at)
+    if not weight or own < 2:
+        return None, None
+    mean = total / weight
+    zero = Fraction(0)
+    squares = inside.squares([1 / weight, -mean / weight, zero, zero], at)
+    of_mean = (Fraction(own, own - 1) * squares, float(own - 1))
+    other_weight = everything.total(1, 0) - weight
+    if other_weight <= 0 or outer < 2:
+        return of_mean, None
+    other = (everything.total(0, 0) - total) / other_weight
+    back = [-1 / other_weight, other / other_weight]
+    both = [1 / weight - back[0], -mean / weight - back[1], *back]
+    squares = inside.squares(both, at) + everything.squares(back, 0) - inside.squares(back, at)
+    if squares <= 0:
+        return of_mean, None
+    return of_mean, (Fraction(count, count - 1) * squares, float(min(own, outer) - 1))

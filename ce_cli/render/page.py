@@ -1,0 +1,131 @@
+"""What every part of the page is made of: lines, prose beside its lead, and columns.
+
+Every piece of text passes `safe` on its way into a line, and none of it is taken for markup.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.text import Text
+
+from ce_cli.render.text import cell_width, cut, safe, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MAX_PROSE = 100  # longer lines of prose are hard to read, however wide the terminal
+MAX_NAME = 40
+GAP = "  "
+
+KEY, QUIET, TITLE = "cyan", "dim", "bold"
+GOOD, BAD, WARNING = "green", "bold red", "yellow"
+
+Line = Text
+
+
+class Span(NamedTuple):
+    """Text and its style."""
+
+    text: str
+    style: str = ""
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def line_of(*spans: Span | str) -> Text:
+    """Return a line of text, safe to be shown."""
+    text = Text()
+    for span in spans:
+        content, style = (span, "") if isinstance(span, str) else span
+        text.append(safe(content), style)
+    text.rstrip()
+    return text
+
+
+def prose(lead: Span, text: str, width: int, style: str = "") -> list[Text]:
+    """Return the text wrapped beside its lead, such as a name or blanks."""
+    indent = cell_width(safe(lead.text))
+    lines = wrap(safe(text), min(width, MAX_PROSE) - indent)
+    return [line_of(Span(" " * indent) if i else lead, Span(line, style)) for i, line in enumerate(lines)]
+
+
+def entries_of(entries: Sequence[tuple[str, str, str]], width: int) -> list[Text]:
+    """Return names, what is said about each, and a quiet remark on it; the names in a column of their own."""
+    column = max((len(name) for name, _, _ in entries), default=0) + len(GAP)
+    lines: list[Text] = []
+    for name, text, remark in entries:
+        *above, last = prose(Span(name.ljust(column), KEY), text, width)
+        lines += [*above, *with_remark(last, remark, column, width)]
+    return lines
+
+
+def with_remark(line: Text, remark: str, column: int, width: int) -> list[Text]:
+    """Return the line with the remark behind it, or below it where there is no room."""
+    if not remark:
+        return [line]
+    if cell_width(line.plain) + len(GAP) + cell_width(remark) <= width:
+        return [line.append(GAP + safe(remark), QUIET)]
+    return [line, *prose(Span(" " * column), remark, width, QUIET)]
+
+
+# --- columns ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Cells below a heading; `name` marks text from data, which stands on the left and is cut where room is short."""
+
+    heading: str
+    cells: tuple[Span, ...]
+    name: bool = False
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many terminal cells its widest cell takes."""
+        return max(map(cell_width, (self.heading, *(cell.text for cell in self.cells))))
+
+
+def names_column(heading: str, names: Iterable[str], styles: Iterable[str] | None = None) -> Column:
+    """Return a column of text from data."""
+    cells = [cut(safe(name), MAX_NAME) for name in names]
+    return Column(heading, tuple(map(Span, cells, styles or [""] * len(cells))), name=True, left=True)
+
+
+def numbers_column(heading: str, values: Iterable[str], style: str = "") -> Column:
+    """Return a column of numbers."""
+    # An infinite loss should not be overlooked between ordinary ones.
+    return Column(heading, tuple(Span(value, BAD if value == "inf" else style) for value in values))
+
+
+def needed(columns: Sequence[Column]) -> int:
+    """Return how wide a line with these columns is."""
+    return sum(len(GAP) + column.width for column in columns)
+
+
+def grid(columns: Sequence[Column], width: int) -> list[Text]:
+    """Return a line of headings and one for each row, indented, the names cut so that the lines fit."""
+    limit = max(column.width for column in columns)
+    excess = needed(columns) - width
+    while excess > 0 and limit > 1:
+        limit -= 1
+        excess -= sum(column.name and column.width > limit for column in columns)
+    widths = [min(column.width, limit) if column.name else column.width for column in columns]
+    headings = tuple(Span(column.heading, QUIET) for column in columns)
+    rows = (headings, *zip(*(column.cells for column in columns), strict=True))
+    lines = [
+        line_of(*(part for cell in zip(row, columns, widths, strict=True) for part in _padded(*cell))) for row in rows
+    ]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")  # only where numbers of absurd length fill the line by themselves
+    return lines
+
+
+def _padded(cell: Span, column: Column, width: int) -> tuple[str, Span, str]:
+    text = cut(cell.text, width)
+    blanks = " " * (width - cell_width(text))
+    content = Span(text, cell.style)
+    return (GAP, content, blanks) if column.left else (GAP + blanks, content, "")

@@ -1,0 +1,22 @@
+"""What rows that depend on each other do to the interval."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ce_cli.render.page import TITLE, Span, prose
+from ce_cli.render.text import number, plural
+
+if TYPE_CHECKING:
+    from ce_cli.render.page import Line
+    from ce_cli.report import Report
+
+
+def lines(report: Report, width: int, *, color: bool) -> list[Line]:  # noqa: ARG001 - as every section
+    """Say how many clusters there are, and how far off the standard error of independent rows is."""
+    section = report.sections["clusters"]
+    found = f"column {section['column']}: {plural(section['clusters'], 'cluster')}, the largest has {section['largest']:,} rows"
+    error, independent = report.metrics["cross_entropy"].stderr, section.get("stderr_independent")
+    if error is not None and independent:
+        found += f"; the standard error is {number(error / independent, 3)} times that of independent rows"
+    return prose(Span("clusters  ", TITLE), found, width)

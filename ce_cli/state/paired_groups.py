@@ -1,0 +1,115 @@
+"""Differences of two models by group: slices that are looked at one by one, and clusters of which each is one observation."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ce_cli.block import Scored
+from ce_cli.state.exact import ExactSums, add_pairs, factor
+from ce_cli.state.fractions import square_root, to_float
+from ce_cli.state.groups import GroupSums
+from ce_cli.state.loss_groups import LossGroups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ce_cli.arrays import Floats
+    from ce_cli.state.groups import Groups
+
+_BEYOND = None  # the name of all slices that are too many
+
+
+class GroupDifference(NamedTuple):
+    """The mean difference in the rows of one group, nats, its standard error, and its part in the difference over all rows."""
+
+    n: int
+    mean: float | None
+    stderr: float | None
+    contribution: float | None
+
+
+class PairedSlices:
+    """The differences of one candidate from the reference by slice, of the first `most` slices by name."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sums = LossGroups()
+
+    def add(self, groups: Groups, difference: Floats, weight: Floats | None) -> None:
+        """Add rows by their groups; a difference is `inf` where either loss is."""
+        self._sums.add_losses(self._sums.place(groups), Scored(loss=difference), weight)
+        if len(self._sums) > 2 * self._most:
+            self._sums = self._bounded()
+
+    def merge(self, other: PairedSlices) -> None:
+        """Add what another state has seen."""
+        self._sums.merge(other._sums)
+        if len(self._sums) > 2 * self._most:
+            self._sums = self._bounded()
+
+    def differences(self) -> Iterator[tuple[Any, GroupDifference]]:
+        """Yield what is known of every slice, by name; those that are too many are left out."""
+        found = sorted((item for item in self._bounded().moments() if item[0] is not _BEYOND), key=lambda item: item[0])
+        every = [own for _, own in self._bounded().moments()]
+        whole = sum((own.weight for own in every), Fraction(0))
+        infinite = any(own.infinite for own in every)
+        for name, own in found:
+            mean, variance = own.mean(), own.variance()
+            if own.infinite or mean is None:
+                yield name, GroupDifference(own.n, None, None, None)
+                continue
+            error = None if variance is None else square_root(variance)
+            part = None if infinite else to_float(own.total / whole)
+            yield name, GroupDifference(own.n, to_float(mean), error, part)
+
+    def _bounded(self) -> LossGroups:
+        names = [name for name in self._sums.names if name is not _BEYOND]
+        if len(names) <= self._most:
+            return self._sums
+        kept = {*sorted(names)[: self._most]}
+        return self._sums.renamed(lambda name: name if name in kept else _BEYOND)
+
+
+class PairedClusters:
+    """The sums of the differences of one candidate from the reference in every cluster."""
+
+    def __init__(self) -> None:
+        self._sums = GroupSums(("total", "weight"), ("ones",))
+
+    def add(self, groups: Groups, difference: Floats, weight: Floats | None) -> None:
+        """Add rows by their clusters, with finite differences."""
+        placed = self._sums.place(groups)
+        if weight is None:
+            self._sums.count("ones", placed)
+            self._sums.add("total", placed, difference)
+        else:
+            self._sums.add("weight", placed, weight)
+            self._sums.add("total", placed, difference, weight)
+
+    def merge(self, other: PairedClusters) -> None:
+        """Add what another state has seen."""
+        self._sums.merge(other._sums)
+
+    def spread(self) -> tuple[int, float | None]:
+        """Return how many clusters there are, and √(C/(C-1) Σ_c (Σ w(d - μ))²) / Σw; None for fewer than two.
+
+        What a cluster sums to is rounded once, so that the products are exact in any order.
+        """
+        totals, ones = self._sums.totals("total"), self._sums.counts("ones")
+        weights = [weight + one for weight, one in zip(self._sums.totals("weight"), ones, strict=True)]
+        count, weight = len(totals), sum(weights, Fraction(0))
+        if count < 2:
+            return count, None
+        mean = sum(totals, Fraction(0)) / weight
+        products = {(0, 0): ExactSums(), (0, 1): ExactSums(), (1, 1): ExactSums()}
+        add_pairs([factor(_rounded(totals)), factor(_rounded(weights))], products)
+        dd, dw, ww = (one.total() for one in products.values())
+        squares = max(dd - 2 * mean * dw + mean**2 * ww, Fraction(0))
+        return count, square_root(Fraction(count, count - 1) * squares / weight**2)
+
+
+def _rounded(values: list[Fraction]) -> Floats:
+    return np.array([to_float(value) for value in values], dtype=np.float64)

@@ -1,0 +1,95 @@
+"""Slices and clusters through the command: the table, the JSON, the gates, and any way of doing the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.command import ROOT, ce, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOPICS = ("sample_data/topics/logistic.csv", "-l", "sample_data/topics/labels.csv")
+P = "id,prob,country\n1,.9,DE\n2,.2,FR\n3,.7,DE\n4,.4,\n5,.5,FR\n6,.1,FR\n"
+L = "id,label,age\n6,0,30\n5,1,20\n4,0,20\n3,1,40\n2,0,30\n1,1,20\n"
+
+
+def test_the_table_of_slices_fits_eighty_columns() -> None:
+    out = ce(
+        *TOPICS, "--by", "module", "--by", "module*label", "--cluster", "module", "--min-slice", "20", cwd=ROOT
+    ).out
+    assert "slices by module" in out
+    assert "slices by module * label" in out
+    assert "too small to be judged" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("options", [("--jobs", "1"), ("--jobs", "3", "--chunk-rows", "7"), ("--chunk-rows", "1000")])
+def test_no_way_of_working_changes_the_report(options: tuple[str, ...]) -> None:
+    asked = (*TOPICS, "--by", "module", "--by", "label", "--cluster", "module", "--json")
+    assert ce(*asked, *options, cwd=ROOT).json == ce(*asked, cwd=ROOT).json
+
+
+GATES = {
+    "slice[country=DE].cross_entropy < 0.3": (True, None),
+    "slice[country=(empty)].n == 1": (True, None),
+    "slice[age=[30,35),country=FR].cross_entropy < 1": (True, None),
+    "slice[country=FR].difference.p < 1": (True, None),
+    "slice[country=DE].share_of_loss > 50%": (False, None),
+    "slice[country=XX].cross_entropy < 9": (False, "there is no slice"),
+    "slice[country=DE].rps < 9": (False, "has no rps"),
+    "worst_slice.cross_entropy < 0.3": (False, None),
+    "worst_slice.accuracy >= 0": (True, None),
+    "worst_slice.cross_entropy.upper < inf": (False, "has no cross_entropy.upper"),
+    "worst_slice.rps < 9": (False, "no slice has rps"),
+}
+
+
+def test_gates_on_slices(tmp_path: Path) -> None:
+    write(tmp_path, p=P, l=L)
+    by = ("--by", "country", "--by", "country*age:edges=30,35", "--min-slice", "1")
+    gates = [part for gate in GATES for part in ("--gate", gate)]
+    report = ce("p.csv", "-l", "l.csv", *by, *gates, "--json", cwd=tmp_path, expect=1).json
+    for gate, (passed, reason) in zip(report["gates"], GATES.values(), strict=True):
+        assert gate["passed"] is passed, gate
+        assert (gate["reason"] is None) is (reason is None), gate
+        assert reason is None or reason in gate["reason"], gate
+
+
+def test_gates_on_slices_that_nobody_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, p=P, l=L)
+    for gate in ("slice[country=DE].cross_entropy < 9", "worst_slice.cross_entropy < 9"):
+        report = ce("p.csv", "-l", "l.csv", "--gate", gate, "--json", cwd=tmp_path, expect=1).json
+        assert "--by" in report["gates"][0]["reason"]
+    report = ce(
+        "p.csv", "-l", "l.csv", "--by", "country", "--gate", "worst_slice.skill > -9", "--json", cwd=tmp_path, expect=1
+    ).json
+    assert "--min-slice" in report["gates"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "gate", ["slice[country=DE] < 1", "slice[country=DE].nothing < 1", "worst_slice.n.upper < 1", "worst_slice.x < 1"]
+)
+def test_gates_on_slices_that_cannot_be_read(tmp_path: Path, gate: str) -> None:
+    write(tmp_path, p=P, l=L)
+    assert ce("p.csv", "-l", "l.csv", "--gate", gate, cwd=tmp_path, expect=2).codes == ["bad_gate"]
+
+
+def test_columns_that_are_not_there(tmp_path: Path) -> None:
+    write(tmp_path, p=P, l=L)
+    for option in ("--by", "--cluster"):
+        assert ce("p.csv", "-l", "l.csv", option, "land", cwd=tmp_path, expect=2).codes == ["unknown_column"]
+
+
+def test_an_empty_cluster_is_told_with_its_row(tmp_path: Path) -> None:
+    write(tmp_path, p=P, l=L)
+    (error,) = ce("p.csv", "-l", "l.csv", "--cluster", "country", "--json", cwd=tmp_path, expect=2).json["errors"]
+    assert (error["code"], error["column"], error["rows"]) == ("missing_id", "country", [4])
+
+
+def test_quantiles_of_a_pipe(tmp_path: Path) -> None:
+    write(tmp_path, p="prob,label,age\n.9,1,3\n.2,0,1\n.6,1,2\n.3,0,4\n")
+    piped = ce("-", "--by", "age:quantiles=2", "--json", cwd=tmp_path, stdin=(tmp_path / "p.csv").read_bytes()).json
+    assert [one["n"] for one in piped["slices"]] == [2, 2]
