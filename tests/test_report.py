@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from ce_cli.judging.aspects import ASPECTS
 from ce_cli.errors import CODES, CeError, Problem
+from ce_cli.judging.aspects import ASPECTS
 from ce_cli.render.errors import errors_json
 from ce_cli.report import COUNTS, TASK_COUNTS, Metric, Report
 from tests.factories import bad_report, good_report, many_classes_report
