@@ -261,6 +261,9 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 @_statistics("--confidence", type=float, default=0.95, metavar="P", help="Level of the intervals.  [default: 0.95]")
 @_statistics("--ece-bins", type=int, default=15, metavar="N", help="Bins of the calibration error.  [default: 15]")
 @_statistics("--top", type=int, default=5, metavar="K", help="How many of the worst rows to show.  [default: 5]")
+@_statistics(
+    "--show", type=Names(), metavar="A,B,…", help="Columns of either file that are shown of each of the worst rows."
+)
 @_output("--json", is_flag=True, is_eager=True, callback=_noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")
 @_output("--per-sample", metavar="FILE|-", help="Write the loss of every row (.csv or .parquet; - for CSV on stdout).")
@@ -355,6 +358,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
             "header": not values["no_header"],
             "pred_cols": values["pred_cols"] or (),
             "classes": values["classes"] or (),
+            "show": values["show"] or (),
         }
     )
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ce_cli.columns import Kind, Role, unknown_column
+from ce_cli.judging.base import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ce_cli.columns import TableInfo
-    from ce_cli.judging.base import Asked, Aspect
+    from ce_cli.judging.base import Aspect
     from ce_cli.plan import Options
 
-ASPECTS: dict[str, Asked] = {}
+
+def _concentration() -> Aspect:
+    from ce_cli.judging.concentration import ASPECT
+
+    return ASPECT
+
+
+ASPECTS: dict[str, Asked] = {
+    "concentration": Asked(lambda _: True, _concentration),
+}
 
 
 def wanted(options: Options) -> dict[str, Aspect]:

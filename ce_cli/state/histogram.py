@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ _SHIFT = 52 - 7
 _PER_OCTAVE = 1 << 7
 _TINY_OCTAVES = 64  # subnormal losses are scaled by 2**64, so that they too have 7 bits
 _ZERO = -_TINY_OCTAVES * _PER_OCTAVE  # the bucket of a loss of exactly 0, below all others
+_INFINITE = 0x7FF << 7  # the bucket of inf, above all others
 
 
 class LossHistogram:
@@ -66,6 +67,59 @@ class LossHistogram:
         rank = max(1, math.ceil(q * self._n))
         position = int(np.searchsorted(np.cumsum(self._counts), rank))
         return min(_middle(self._lowest + position), self._largest)
+
+    @property
+    def n(self) -> int:
+        """How many losses there are."""
+        return self._n
+
+    def infinite(self) -> int:
+        """Return how many losses are infinite."""
+        place = _INFINITE - self._lowest
+        return int(self._counts[place]) if 0 <= place < len(self._counts) else 0
+
+    def tail(self, rows: int) -> Tail:
+        """Return what the `rows` largest losses come to, each taken as the middle of its bucket."""
+        return self.without(self._largest_counts(rows))
+
+    def beside(self, part: LossHistogram) -> Tail:
+        """Return what a part of these losses comes to."""
+        counts = np.zeros_like(self._counts)
+        counts[part._lowest - self._lowest :][: len(part._counts)] = part._counts
+        return self.without(counts)
+
+    def without(self, counts: Ints) -> Tail:
+        """Return what the losses come to of which each bucket has so many, `(m,) int64`, and what is left of it."""
+        there = np.flatnonzero(self._counts)
+        middles = np.array([_middle(self._lowest + int(place)) for place in there])
+        taken, left = counts[there], (self._counts - counts)[there]
+        most = float(middles[np.isfinite(middles)].max(initial=0.0))
+        scale = most or 1.0  # so that no sum is beyond the range of float64
+        sums = []
+        for number in (taken, left):
+            some = number > 0
+            sums.append(math.fsum((middles[some] / scale * number[some]).tolist()))
+        rest = int(left.sum())
+        total = sums[0] + sums[1]
+        share = sums[0] / total if 0 < total < math.inf else None
+        return Tail(int(taken.sum()), share, sums[1] / rest * scale if rest else None)
+
+    def _largest_counts(self, rows: int) -> Ints:
+        """Return how many of the `rows` largest losses each bucket has."""
+        above = np.cumsum(self._counts[::-1])[::-1] - self._counts
+        counts: Ints = np.clip(rows - above, 0, self._counts)
+        return counts
+
+
+class Tail(NamedTuple):
+    """Some of the losses: how many, their share of the sum of all, and the mean of the others.
+
+    share: None where a loss is infinite or all are 0. mean: None where no other is left; nats.
+    """
+
+    rows: int
+    share: float | None
+    mean: float | None
 
 
 def _bucket_of(loss: Floats) -> Ints:
