@@ -21,8 +21,15 @@ def _concentration() -> Aspect:
     return ASPECT
 
 
+def _diagnosis() -> Aspect:
+    from ce_cli.judging.diagnosis import ASPECT
+
+    return ASPECT
+
+
 ASPECTS: dict[str, Asked] = {
     "concentration": Asked(lambda _: True, _concentration),
+    "diagnosis": Asked(lambda _: True, _diagnosis),
 }
 
 
