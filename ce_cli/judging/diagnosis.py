@@ -62,9 +62,9 @@ def _state(context: Context, options: Options) -> Opening:  # noqa: ARG001 - the
 def _judge(context: Context, options: Options, state: EvalState, report: Report) -> Judgement:  # noqa: ARG001
     """Return what explains the loss, the best first; nothing where nothing does."""
     rows = state.aspects["diagnosis"].rows
-    poor = "skill" in report and report["skill"].value < POOR
-    asks = poor or report.task == "tokens" or _telling_scores(context.plan, rows)
-    if not asks:
+    skill = report["skill"].value if "skill" in report else _skill_of_tokens(context.plan, rows, report)
+    poor = skill is not None and skill < POOR
+    if not poor and not _telling_scores(context.plan, rows):
         return Judgement()
     columns = rows.columns()
     if not columns:
@@ -73,6 +73,17 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
 
     found = explain(context, columns, poor=POOR)
     return Judgement([one.to_dict(context.plan.unit_size) for one in found] or None)
+
+
+def _skill_of_tokens(plan: EvalPlan, rows: FirstRows, report: Report) -> float | None:
+    """Return what the scores of a vocabulary save of the entropy of the first tokens; None where these do not vary."""
+    labels = [*rows.pieces("label")]
+    if plan.task != "tokens" or not labels:
+        return None
+    counts = np.bincount(np.concatenate(labels).astype(np.int64))
+    shares = counts[counts > 0] / counts.sum()
+    prior = -float((shares * np.log(shares)).sum())
+    return 1.0 - report["cross_entropy"].value * plan.unit_size / prior if prior > 0 else None
 
 
 def _telling_scores(plan: EvalPlan, rows: FirstRows) -> bool:

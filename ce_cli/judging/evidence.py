@@ -126,10 +126,11 @@ class Evidence:
         logit = (np.minimum(losses, CAP)[..., 0] - np.minimum(losses, CAP)[..., 1])[known]
         weight = np.broadcast_to(self.weight[:, None], known.shape)[known]
         intercept, slope = recalibration(logit, self.target[..., 1][known], weight)
-        return abs(intercept) < _INTERCEPT and 1 / _SLOPE < slope < _SLOPE
+        level = intercept + (slope - 1.0) * float(np.average(logit, weights=weight))  # how far off a typical cell is
+        return abs(level) < _LEVEL and 1 / _SLOPE < slope < _SLOPE
 
 
-_INTERCEPT, _SLOPE = 0.4, 1.5
+_LEVEL, _SLOPE = 0.4, 1.5
 
 
 def recalibration(logit: Floats, outcome: Floats, weight: Floats) -> tuple[float, float]:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Context
 
 _LEAST_SKILL = 0.02  # with the explanation
+_LEAST_SKILL_CALIBRATED = 0.003  # the same where it makes the scores calibrated, as rare outcomes leave little skill
 _LEAST_GAIN = 0.05  # in skill
 _LEAST_GAIN_TOLD = 0.005  # the same where the scores themselves tell what they are
-_SURE = 4.0  # standard errors by which rows are better than the prior, and better than as given
+_SURE, _SURE_OF_GAIN = 3.0, 4.0  # standard errors by which rows are better than the prior, and better than as given
 _MOST = 3  # explanations
 _WORTH = 0.5  # of the best one's skill
 _BETTER = 0.02  # in skill: what any permutation must add to one that has a name
@@ -72,13 +73,18 @@ class Explanation:
 
 
 class Trial(NamedTuple):
-    """One mistake, and what rows would lose without it; held_out: the losses to decide by where these are fitted."""
+    """One mistake, and what rows would lose without it.
+
+    least_gain: in skill; None where the loss as given is no proper score, so that nothing compares with it. held_out: the losses
+    to decide by where `losses` were fitted to.
+    """
 
     code: str
     message: str
     fix: str
     losses: Losses
-    least_gain: float = _LEAST_GAIN
+    least_gain: float | None = _LEAST_GAIN
+    least_skill: float = _LEAST_SKILL
     held_out: Losses | None = None
     classes: tuple[str, ...] = ()
     shift: int = 0
@@ -120,9 +126,11 @@ def _judged(trial: Trial) -> Explanation | None:
     if len(losses.weight) < 2:
         return None
     skill, before = losses.skill(losses.capped), losses.skill(losses.given_capped)
-    if not (skill >= _LEAST_SKILL and skill - before >= trial.least_gain):
+    if not (skill >= trial.least_skill and losses.t(losses.prior - losses.capped) >= _SURE):
         return None
-    if losses.t(losses.prior - losses.capped) < _SURE or losses.t(losses.given_capped - losses.capped) < _SURE:
+    if trial.least_gain is not None and (
+        skill - before < trial.least_gain or losses.t(losses.given_capped - losses.capped) < _SURE_OF_GAIN
+    ):
         return None
     told = trial.losses
     return Explanation(
@@ -165,7 +173,7 @@ def _scores_of_another_scale(case: Case) -> Iterator[Trial]:
     if several and plan.scale in (Scale.LOGITS, Scale.LOGPROBS) and score.max() <= 0:
         for base in _other_bases(plan):
             if (np.abs(np.expm1(log_sum_exp(score * math.log(base)))) <= _SUM).all():
-                yield _of_base(case, base, _LEAST_GAIN_TOLD)
+                yield _of_base(case, base, None if plan.row_sum == "raw" else _LEAST_GAIN_TOLD)
 
 
 def _other_bases(plan: EvalPlan) -> list[float]:
@@ -175,7 +183,7 @@ def _other_bases(plan: EvalPlan) -> list[float]:
     return [base for base in (math.e, 2.0, 10.0) if base != (plan.log_base or math.e)]
 
 
-def _of_base(case: Case, base: float, least_gain: float) -> Trial:
+def _of_base(case: Case, base: float, least_gain: float | None) -> Trial:
     name = "e" if base == math.e else f"{base:g}"
     taken = "logits" if case.plan.scale is Scale.LOGITS else f"those of base {case.plan.input_base}"
     losses = case.rows.losses(Reading(Scale.LOGPROBS, None if base == math.e else base))
@@ -199,7 +207,7 @@ def _second_softmax(case: Case) -> Iterator[Trial]:
     first = logs - logs.mean(axis=1, keepdims=True) + 1.0 / k
     least = first.min(axis=1)
     # The first softmax of a sure model has probabilities near 0, and none has any below.
-    if least.min() < -_ROUNDED or float(np.median(least)) > _NEAR_0:
+    if least.min() < -_ROUNDED or (k > 2 and float(np.median(least)) > _NEAR_0):
         return
     first = np.maximum(first, math.exp(-CAP))
     losses = -np.log(first / first.sum(axis=1, keepdims=True))[:, None, :]
@@ -386,7 +394,8 @@ def _mistaken_scale(case: Case) -> Iterator[Trial]:
     for code, message, fix, score, reading in _readings(case):
         losses = rows.losses(reading, score)
         if rows.is_calibrated(losses):
-            yield Trial(code, f"the scores are {message}", f"pass {fix}", rows.compared(losses))
+            compared = rows.compared(losses)
+            yield Trial(code, f"the scores are {message}", f"pass {fix}", compared, least_skill=_LEAST_SKILL_CALIBRATED)
 
 
 def _readings(case: Case) -> Iterator[tuple[str, str, str, Floats, Reading]]:
