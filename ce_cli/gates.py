@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
 from ce_cli.errors import CeError, Problem
-from ce_cli.metrics import METRICS, QUANTILES
+from ce_cli.metrics import CONCENTRATION, METRICS, QUANTILES
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
@@ -114,6 +114,17 @@ class RowSumSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcentrationSubject:
+    """`concentration.NAME`: how much of the loss comes from few rows."""
+
+    name: str
+
+    def observe(self, report: Report) -> Observation:
+        """Look the figure up; absent where it has no meaning, such as a share of an infinite loss."""
+        return _looked_up(report.sections.get("concentration", {}), self.name, "concentration")
+
+
+@dataclass(frozen=True, slots=True)
 class ClassSubject:
     """`class[NAME].FIELD`: a number of one class, the name being compared exactly as it was written."""
 
@@ -146,9 +157,9 @@ class Gate:
 def parse_gate(text: str) -> Gate:
     """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
 
-    METRIC is a name of `METRICS`, `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last
-    four have no fields. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a
-    double. Raises `CeError` with the code `bad_gate`.
+    METRIC is a name of `METRICS`, `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME`, `concentration.NAME` or
+    `max_row_sum_error`; the last five have no fields. NUMBER is decimal, scientific, `inf` or `-inf`; `%` divides it by 100
+    before it is rounded to a double. Raises `CeError` with the code `bad_gate`.
     """
     expression = text.strip()
     try:
@@ -221,6 +232,9 @@ def _parse_subject(text: str) -> Subject:
     name, dot, field = text.partition(".")
     if name == "counts":
         return CountSubject(_known(field, (*COUNTS, *TASK_COUNTS), "count", "counts.{}", "counts.infinite == 0"))
+    if name == "concentration":
+        spelling, example = "concentration.{}", "concentration.top_1pct_share < 20%"
+        return ConcentrationSubject(_known(field, CONCENTRATION, "concentration", spelling, example))
     if name == "quantiles":
         return QuantileSubject(_known(field, QUANTILES, "quantile", "quantiles.{}", "quantiles.0.99 < 2.5"))
     if name not in METRICS:
@@ -252,7 +266,10 @@ def _known(name: str, names: Collection[str], kind: str, spelling: str, example:
 def _unknown_metric(text: str) -> _MalformedError:
     names = [*METRICS, *(f"counts.{name}" for name in COUNTS), *(f"quantiles.{name}" for name in QUANTILES)]
     close = _close_matches(text, [*names, "max_row_sum_error"])
-    known = f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].… and max_row_sum_error"
+    known = (
+        f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, concentration.…, class[…].… and "
+        "max_row_sum_error"
+    )
     hint = f"{_did_you_mean(close)}a gate reads like {_EXAMPLE}" if close else f"{known}; for example {_EXAMPLE}"
     return _MalformedError(f"{text!r} is not a metric", hint)
 

@@ -34,3 +34,15 @@ METRICS: dict[str, str] = {
 
 # The quantiles of the loss over the scored rows, as the keys of `Report.quantiles`.
 QUANTILES: tuple[str, ...] = ("0.5", "0.9", "0.99", "1")
+
+# What is told of the rows with the largest losses.
+CONCENTRATION: tuple[str, ...] = (
+    "top_1pct_rows",
+    "top_1pct_share",
+    "cross_entropy_without_top_1pct",
+    "infinite_rows",
+    "infinite_share",
+    "clipped_rows",
+    "clipped_share",
+    "cross_entropy_without_clipped",
+)

@@ -10,6 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from ce_cli.errors import CODES, CeError, Problem
+from ce_cli.judging.aspects import ASPECTS
+from ce_cli.metrics import CONCENTRATION
 from ce_cli.render.errors import errors_json
 from ce_cli.report import COUNTS, TASK_COUNTS, Metric, Report
 from tests.factories import bad_report, good_report, many_classes_report
@@ -83,7 +85,10 @@ def test_the_schema_knows_the_same_words() -> None:
     assert tuple(definitions["error"]["properties"]["code"]["enum"]) == CODES
     assert tuple(definitions["counts"]["properties"]) == (*COUNTS, *TASK_COUNTS)
     assert tuple(definitions["counts"]["required"]) == COUNTS
-    assert list(definitions["report"]["properties"]) == list(good_report().to_dict())
+    fields = list(good_report().to_dict())
+    sections = fields.index("issues")
+    assert list(definitions["report"]["properties"]) == [*fields[:sections], *ASPECTS, *fields[sections:]]
+    assert tuple(definitions["concentration"]["properties"]) == CONCENTRATION
 
 
 def test_non_finite_numbers_are_strings() -> None:

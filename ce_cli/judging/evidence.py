@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CAP = -math.log(2.0**-24)  # nats: a few infinite losses must not hide what the other rows say
 _FEW = 20  # rows: fewer show nothing
+_LEVEL, _SLOPE = 0.4, 1.5  # how far from (0, 1) calibrated scores of real models may be
 
 
 class Reading(NamedTuple):
@@ -128,9 +129,6 @@ class Evidence:
         intercept, slope = recalibration(logit, self.target[..., 1][known], weight)
         level = intercept + (slope - 1.0) * float(np.average(logit, weights=weight))  # how far off a typical cell is
         return abs(level) < _LEVEL and 1 / _SLOPE < slope < _SLOPE
-
-
-_LEVEL, _SLOPE = 0.4, 1.5
 
 
 def recalibration(logit: Floats, outcome: Floats, weight: Floats) -> tuple[float, float]:

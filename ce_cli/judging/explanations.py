@@ -75,8 +75,8 @@ class Explanation:
 class Trial(NamedTuple):
     """One mistake, and what rows would lose without it.
 
-    least_gain: in skill; None where the loss as given is no proper score, so that nothing compares with it. held_out: the losses
-    to decide by where `losses` were fitted to.
+    least_gain: in skill; None where the loss as given is no proper score, so that nothing compares with it. held_out: the
+    losses to decide by, of rows that `losses` were not fitted to, where they were fitted.
     """
 
     code: str

@@ -486,7 +486,7 @@ def _worst(report: Report, width: int) -> list[Text]:
         del columns[1]
     title = _line(_Span("worst rows", TITLE), _Span(f"{GAP}loss in {report.unit}", QUIET))
     shown = [_names(name, (_or_dash(row.shown[name]) for row in rows)) for name in rows[0].shown]
-    if _needed([*columns, *shown]) <= width:
+    if not shown or _needed([*columns, *shown]) <= width:
         return [title, *_grid([*columns, *shown], width)]
     heading, *lines = _grid(columns, width)
     beside = [_prose(_Span(GAP * 2), _cells_shown(row), width, QUIET) for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ce_cli.render.table import QUIET, TITLE, WARNING, _line, _prose, _Span
-from ce_cli.render.text import number
+from ce_cli.render.text import number, plural
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -18,7 +18,7 @@ _INDENT = "  "
 def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: ARG001 - nothing depends on it
     """Return each explanation, what it would give, and what to do."""
     found = report.sections["diagnosis"]
-    rows = f"the first {found[0]['n']:,} rows as they would be without a mistake"
+    rows = f"a mistake that explains the loss, tried on the first {plural(found[0]['n'], 'row')}"
     page = [_line(_Span("diagnosis", TITLE), _Span(_INDENT + rows, QUIET))]
     for one in found:
         page += _prose(_Span(_INDENT), one["message"], width, WARNING)
