@@ -80,29 +80,25 @@ class LossHistogram:
 
     def tail(self, rows: int) -> Tail:
         """Return what the `rows` largest losses come to, each taken as the middle of its bucket."""
-        return self.without(self._largest_counts(rows))
+        return self._without(self._largest_counts(rows))
 
     def beside(self, part: LossHistogram) -> Tail:
         """Return what a part of these losses comes to."""
         counts = np.zeros_like(self._counts)
         counts[part._lowest - self._lowest :][: len(part._counts)] = part._counts
-        return self.without(counts)
+        return self._without(counts)
 
-    def without(self, counts: Ints) -> Tail:
+    def _without(self, counts: Ints) -> Tail:
         """Return what the losses come to of which each bucket has so many, `(m,) int64`, and what is left of it."""
         there = np.flatnonzero(self._counts)
-        middles = np.array([_middle(self._lowest + int(place)) for place in there])
+        middles = _middles(self._lowest + there)
         taken, left = counts[there], (self._counts - counts)[there]
-        most = float(middles[np.isfinite(middles)].max(initial=0.0))
-        scale = most or 1.0  # so that no sum is beyond the range of float64
-        sums = []
-        for number in (taken, left):
-            some = number > 0
-            sums.append(math.fsum((middles[some] / scale * number[some]).tolist()))
+        finite = middles < np.inf
+        scale = float(middles[finite].max(initial=0.0)) or 1.0  # so that no sum is beyond the range of float64
+        part, others = (_sum(middles / scale, number) for number in (taken, left))
+        share = part / (part + others) if 0 < part + others < math.inf else None
         rest = int(left.sum())
-        total = sums[0] + sums[1]
-        share = sums[0] / total if 0 < total < math.inf else None
-        return Tail(int(taken.sum()), share, sums[1] / rest * scale if rest else None)
+        return Tail(int(taken.sum()), share, _sum(middles, left / rest) if rest else None)
 
     def _largest_counts(self, rows: int) -> Ints:
         """Return how many of the `rows` largest losses each bucket has."""
@@ -130,6 +126,21 @@ def _bucket_of(loss: Floats) -> Ints:
         moved = (scaled.view(np.int64) >> _SHIFT) - _TINY_OCTAVES * _PER_OCTAVE
         bucket[tiny] = moved
     return bucket
+
+
+def _sum(values: Floats, times: Floats | Ints) -> float:
+    """Return Σ value · times with inf · 0 = 0, rounded once."""
+    some = times > 0
+    return math.fsum((values[some] * times[some]).tolist())
+
+
+def _middles(numbers: Ints) -> Floats:
+    """Return the middle of each bucket, `(m,) int64` in ascending order to `(m,) float64`."""
+    usual = slice(int(np.searchsorted(numbers, _PER_OCTAVE)), int(np.searchsorted(numbers, _INFINITE)))
+    middles = np.full(len(numbers), np.inf)
+    middles[: usual.start] = [_middle(number) for number in numbers[: usual.start].tolist()]
+    middles[usual] = ((numbers[usual] << _SHIFT) + (1 << (_SHIFT - 1))).view(np.float64)
+    return middles
 
 
 def _middle(number: int) -> float:

@@ -137,3 +137,13 @@ def test_tails_of_infinite_zero_and_huge_losses():
     assert huge.tail(1).mean == pytest.approx(1.7e308, rel=0.005)
     tiny = histogram_of([5e-324] * 4)
     assert tiny.tail(1).share == pytest.approx(0.25)
+
+
+@given(st.lists(losses, min_size=1, max_size=60))
+def test_the_tail_takes_the_middles_that_quantiles_are(values):
+    state = histogram_of([*values, max(values)])
+    ranked = [state.quantile((at + 1) / (len(values) + 1)) for at in range(len(values))]
+    for rows in range(1, len(values) + 1):
+        rest = ranked[: len(values) + 1 - rows]
+        mean = math.fsum(value / len(rest) for value in rest)
+        assert state.tail(rows).mean == pytest.approx(mean, rel=0.006, abs=1e-322)
