@@ -49,10 +49,6 @@ class Losses(NamedTuple):
     amount: Floats
     weight: Floats
 
-    def take(self, rows: Bools) -> Losses:
-        """Return some of the rows."""
-        return Losses(*(values[rows] for values in self))
-
     def skill(self, loss: Floats) -> float:
         """Return 1 - Σwℓ / Σw·prior."""
         prior = float((self.weight * self.prior).sum())
@@ -69,11 +65,89 @@ class Losses(NamedTuple):
         return math.copysign(math.inf, mean) if error == 0 else mean / error
 
 
+class Labels:
+    """What has come true in some rows: `(n, m, c) float64`, all 0 where a cell is not known, or `(n,)` classes of one cell."""
+
+    def __init__(self, target: Floats | None, code: Ints | None, shape: tuple[int, int]) -> None:
+        self._target = target
+        self._code = code
+        self.shape = shape  # m cells of c outcomes
+
+    def take(self, rows: Ints) -> Labels:
+        """Return some of the rows."""
+        if self._code is not None:
+            return Labels(None, self._code[rows], self.shape)
+        return Labels(self.target[rows], None, self.shape)
+
+    @property
+    def target(self) -> Floats:
+        """How much of each outcome has come true, `(n, m, c) float64`."""
+        if self._target is not None:
+            return self._target
+        return smoothing.one_hot(self.code, self.shape[1])[:, None, :]
+
+    @property
+    def code(self) -> Ints:
+        """The class of each row, where it has one."""
+        assert self._code is not None
+        return self._code
+
+    @property
+    def soft(self) -> bool:
+        """Whether any label lies between two outcomes."""
+        return self._target is not None and bool(((self._target > 0) & (self._target < 1)).any())
+
+    def loss(self, losses: Floats) -> Floats:
+        """Return what rows lose, `(n,) float64`, with what their outcomes cost, `(n, m, c) float64`; 0 · inf = 0."""
+        if self._code is not None:
+            picked: Floats = losses[np.arange(len(self._code)), 0, self._code]
+            return picked
+        loss: Floats = smoothing.product(self.target, losses).sum(axis=(1, 2))
+        return loss
+
+    def held(self, weight: Floats) -> Floats:
+        """Return the weight of every outcome, `(m, c) float64`."""
+        if self._code is not None:
+            return np.bincount(self._code, weights=weight, minlength=self.shape[1])[None, :].astype(np.float64)
+        held: Floats = (self.target * weight[:, None, None]).sum(axis=0)
+        return held
+
+    def prior(self, weight: Floats) -> Floats:
+        """Return what rows lose where the frequencies in them are predicted, `(n,) float64`."""
+        held = self.held(weight)
+        shares = np.divide(held, held.sum(axis=1, keepdims=True), out=np.ones_like(held), where=held > 0)
+        costs = -np.log(shares)
+        if self._code is not None:
+            of_class: Floats = costs[0][self._code]
+            return of_class
+        prior: Floats = (self.target * costs).sum(axis=(1, 2))
+        return prior
+
+    def amount(self) -> Floats:
+        """Return over how many cells each row is a sum, `(n,) float64`."""
+        return np.ones(len(self._code)) if self._code is not None else self.target.sum(axis=(1, 2))
+
+    def costs(self, losses: Floats, weight: Floats) -> Floats:
+        """Return Σ w y_a L_b: what all outcomes or labels a lose with the scores b, `(k, k) float64`."""
+        if self._code is None:
+            target = self.target * weight[:, None, None]
+            if self.shape[0] == 1:
+                of_classes: Floats = target[:, 0].T @ losses[:, 0]
+                return of_classes
+            of_labels: Floats = target[:, :, 0].T @ losses[:, :, 0] + target[:, :, 1].T @ losses[:, :, 1]
+            return of_labels
+        found = np.zeros((self.shape[1], self.shape[1]))
+        order = np.argsort(self._code, kind="stable")
+        there, starts = np.unique(self._code[order], return_index=True)
+        found[there] = np.add.reduceat((losses[:, 0] * weight[:, None])[order], starts, axis=0)
+        return found
+
+
 class Evidence:
     """The first rows of a run.
 
-    row: `(n,) int64`, their numbers. score: `(n, k) float64`. target: `(n, m, c) float64`, how much of each outcome has come
-    true, all 0 where a cell is not known. weight: `(n,) float64`.
+    row: `(n,) int64`, their numbers. score: `(n, k) float64`. weight: `(n,) float64`. given: what every outcome costs with
+    the scores as they are, `(n, m, c) float64`; capped: the same, at most `CAP`.
     """
 
     def __init__(self, plan: EvalPlan, columns: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -81,15 +155,15 @@ class Evidence:
         self.row: Ints = columns["row"]
         self.score: Floats = columns["score"]
         self.weight: Floats = columns.get("weight", np.ones(len(self.row)))
-        self.target = _target(plan, columns["label"], columns.get("known"))
-        self.reading = Reading(plan.scale, plan.log_base)
-        self.given = self.losses(self.reading)
-        self._prior = _prior_losses(self.target, self.weight)
+        self.labels = _labels(plan, columns["label"], columns.get("known"))
+        self.given = self.losses(Reading(plan.scale, plan.log_base))
+        self.capped = np.minimum(self.given, CAP)
+        self._given_loss, self._capped_loss = self.labels.loss(self.given), self.labels.loss(self.capped)
 
     @property
     def enough(self) -> bool:
         """Whether there are enough rows, and labels that vary."""
-        return len(self.row) >= _FEW and bool((self._prior * self.target).any())
+        return len(self.row) >= _FEW and bool(self.labels.prior(self.weight).any())
 
     @property
     def separate(self) -> bool:
@@ -105,28 +179,27 @@ class Evidence:
             return _of_cells(score, reading)
         return _of_classes(score, reading)[:, None, :]
 
-    def compared(self, losses: Floats, target: Floats | None = None, rows: Bools | None = None) -> Losses:
-        """Return what rows lose with other losses of the outcomes; rows: those that `losses` and `target` are of."""
-        target = self.target if target is None else target
-        given, weight = self.given, self.weight
-        if rows is not None:
-            given, weight = given[rows], weight[rows]
+    def compared(self, losses: Floats, rows: Ints | None = None) -> Losses:
+        """Return what rows lose with other losses of the outcomes; rows: those that `losses` are of, None for all."""
+        at = slice(None) if rows is None else rows
+        labels, weight = self.labels if rows is None else self.labels.take(rows), self.weight[at]
         return Losses(
-            _row_loss(target, given),
-            _row_loss(target, np.minimum(given, CAP)),
-            _row_loss(target, losses),
-            _row_loss(target, np.minimum(losses, CAP)),
-            (target * _prior_losses(target, weight)).sum(axis=(1, 2)),
-            target.sum(axis=(1, 2)),
+            self._given_loss[at],
+            self._capped_loss[at],
+            labels.loss(losses),
+            labels.loss(np.minimum(losses, CAP)),
+            labels.prior(weight),
+            labels.amount(),
             weight,
         )
 
     def is_calibrated(self, losses: Floats) -> bool:
         """Tell whether cells of two outcomes come true about as often as they are said to."""
-        known = self.target.sum(axis=2) > 0
-        logit = (np.minimum(losses, CAP)[..., 0] - np.minimum(losses, CAP)[..., 1])[known]
+        target, capped = self.labels.target, np.minimum(losses, CAP)
+        known = target.sum(axis=2) > 0
+        logit = (capped[..., 0] - capped[..., 1])[known]
         weight = np.broadcast_to(self.weight[:, None], known.shape)[known]
-        intercept, slope = recalibration(logit, self.target[..., 1][known], weight)
+        intercept, slope = recalibration(logit, target[..., 1][known], weight)
         level = intercept + (slope - 1.0) * float(np.average(logit, weights=weight))  # how far off a typical cell is
         return abs(level) < _LEVEL and 1 / _SLOPE < slope < _SLOPE
 
@@ -152,15 +225,15 @@ def recalibration(logit: Floats, outcome: Floats, weight: Floats) -> tuple[float
     return math.nan, math.nan
 
 
-def _target(plan: EvalPlan, label: npt.NDArray[Any], known: Bools | None) -> Floats:
+def _labels(plan: EvalPlan, label: npt.NDArray[Any], known: Bools | None) -> Labels:
     if plan.task == "multilabel":
         target = np.stack([1.0 - label, label], axis=2)
-        return target if known is None else np.where(known[:, :, None], target, 0.0)
+        return Labels(target if known is None else np.where(known[:, :, None], target, 0.0), None, (plan.k, 2))
     if label.ndim == 2:
-        return label.astype(np.float64)[:, None, :]
-    if plan.task == "binary":
-        return np.stack([1.0 - label, label], axis=1)[:, None, :]
-    return smoothing.one_hot(label.astype(np.int64), plan.k)[:, None, :]
+        return Labels(label.astype(np.float64)[:, None, :], None, (1, plan.k))
+    if plan.task == "binary" and ((label > 0) & (label < 1)).any():
+        return Labels(np.stack([1.0 - label, label], axis=1)[:, None, :], None, (1, 2))
+    return Labels(None, label.astype(np.int64), (1, plan.k))
 
 
 def _of_cells(score: Floats, reading: Reading) -> Floats:
@@ -180,17 +253,3 @@ def _of_classes(score: Floats, reading: Reading) -> Floats:
     if reading.scale in (Scale.PROBS, Scale.PERCENT):
         return multiclass.all_losses_of_probabilities(score)
     return multiclass.all_losses_of_logits(score)
-
-
-def _row_loss(target: Floats, losses: Floats) -> Floats:
-    loss: Floats = smoothing.product(target, losses).sum(axis=(1, 2))
-    return loss
-
-
-def _prior_losses(target: Floats, weight: Floats) -> Floats:
-    """Return what each outcome costs where the frequencies in these rows are predicted, `(m, c) float64`; 0 for none."""
-    held = (target * weight[:, None, None]).sum(axis=0)
-    whole = held.sum(axis=1, keepdims=True)
-    shares = np.divide(held, whole, out=np.ones_like(held), where=held > 0)
-    prior: Floats = -np.log(shares)
-    return prior

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.arrays import Floats, Ints
     from ce_cli.judging.evidence import Losses
     from ce_cli.plan import EvalPlan
     from ce_cli.tasks.base import Context
@@ -245,7 +245,7 @@ def _twice(name: str, case: Case, losses: Floats) -> Trial:
 def _complement(case: Case) -> Iterator[Trial]:
     """Scores of two outcomes that are exchanged."""
     rows, plan = case.rows, case.plan
-    if rows.target.shape[2] != 2 or plan.task not in ("binary", "multiclass", "multilabel"):
+    if rows.labels.shape[1] != 2 or plan.task not in ("binary", "multiclass", "multilabel"):
         return
     losses = rows.compared(rows.given[..., ::-1])
     names, single = plan.classes, rows.separate
@@ -256,7 +256,7 @@ def _complement(case: Case) -> Iterator[Trial]:
     other = names[::-1]
     if single:
         message = f"the score is of the class {names[0]}, not of {names[1]}"
-        placeholder = names[0] == f"not {names[1]}" or bool(((rows.target > 0) & (rows.target < 1)).any())
+        placeholder = names[0] == f"not {names[1]}" or rows.labels.soft
         fix = f"score the class {names[1]}: 1 - p" if placeholder else f"pass --positive {_word(names[0])}"
     else:
         message = f"the scores of {names[0]} and {names[1]} are exchanged"
@@ -286,25 +286,25 @@ def _naming(case: Case, classes: tuple[str, ...]) -> str:
 def _other_order(case: Case) -> Iterator[Trial]:
     """Columns that stand in another order than their names: of text instead of numbers, one further, or any."""
     rows, plan = case.rows, case.plan
-    shape = rows.target.shape
     labels = plan.task == "multilabel"
-    k = shape[1] if labels else shape[2]
+    k = rows.labels.shape[0 if labels else 1]
     if k < (2 if labels else 3) or plan.scale in (Scale.DISTRIBUTION, Scale.POINT):
         return
     if not labels:
         for code, message, order in _named_orders(plan.classes):
             yield _reordered(case, code, message, order)
-    there = int((rows.target.sum(axis=(0, 2) if labels else (0, 1)) > 0).sum())
+    there = int((rows.labels.held(rows.weight).sum(axis=1 if labels else 0) > 0).sum())
     if k > _MOST_ASSIGNED or len(rows.row) < _ROWS_EACH * there:
         return
-    even = np.arange(len(rows.row)) % 2 == 0
+    everything = np.arange(len(rows.row))
+    even, odd = everything[::2], everything[1::2]
     order = _assigned(rows, even)
     if (order == np.arange(k)).all():
         return
-    held_out = rows.compared(_taken(rows, order)[~even], rows.target[~even], ~even)
-    order = _assigned(rows, np.ones(len(rows.row), dtype=np.bool_))
+    held_out = rows.compared(_taken(rows, rows.given[odd], order), odd)
     message = "the score columns stand in another order than their names"
-    yield _reordered(case, "permuted_columns", message, order)._replace(held_out=held_out)
+    trial = _reordered(case, "permuted_columns", message, _assigned(rows, everything))
+    yield trial._replace(held_out=held_out)
 
 
 def _named_orders(classes: tuple[str, ...]) -> Iterator[tuple[str, str, Ints]]:
@@ -329,32 +329,27 @@ def _named_orders(classes: tuple[str, ...]) -> Iterator[tuple[str, str, Ints]]:
         yield "labels_off_by_one", f"each label is the number of the class {word} it: counted from 0 or from 1?", order
 
 
-def _taken(rows: Evidence, order: Ints) -> Floats:
+def _taken(rows: Evidence, losses: Floats, order: Ints) -> Floats:
     """Return the losses with every class scored by its column in an order."""
-    return rows.given[:, order, :] if rows.plan.task == "multilabel" else rows.given[:, :, order]
+    return losses[:, order, :] if rows.plan.task == "multilabel" else losses[:, :, order]
 
 
 def _reordered(case: Case, code: str, message: str, order: Ints) -> Trial:
     holds = np.empty(len(order), dtype=np.int64)
     holds[order] = np.arange(len(order))
     classes = tuple(case.plan.classes[at] for at in holds.tolist())
-    losses = case.rows.compared(_taken(case.rows, order))
+    losses = case.rows.compared(_taken(case.rows, case.rows.given, order))
     fix = _naming(case, classes)
     if code == "labels_off_by_one":
         fix = f"add or subtract 1 from the labels, or {fix}"
     return Trial(code, message, fix, losses, classes=classes)
 
 
-def _assigned(rows: Evidence, chosen: Bools) -> Ints:
+def _assigned(rows: Evidence, chosen: Ints) -> Ints:
     """Return the column that each class should have for the smallest loss of some rows: an assignment, `(k,) int64`."""
     from scipy.optimize import linear_sum_assignment
 
-    losses = np.minimum(rows.given[chosen], CAP)
-    target = rows.target[chosen] * rows.weight[chosen][:, None, None]
-    if rows.plan.task == "multilabel":
-        cost = target[:, :, 0].T @ losses[:, :, 0] + target[:, :, 1].T @ losses[:, :, 1]
-    else:
-        cost = target[:, 0].T @ losses[:, 0]
+    cost = rows.labels.take(chosen).costs(rows.capped[chosen], rows.weight[chosen])
     # A class without rows stays where it is.
     cost = cost - 1e-9 * (np.abs(cost).max() + 1.0) * np.eye(len(cost))
     columns: Ints = linear_sum_assignment(cost)[1].astype(np.int64)
@@ -374,9 +369,7 @@ def _shifted(case: Case) -> Iterator[Trial]:
         of_label, of_score = (follows + 1, follows) if shift == 1 else (follows, follows + 1)
         if len(of_label) < 2:
             continue
-        chosen = np.zeros(len(rows.row), dtype=np.bool_)
-        chosen[of_label] = True
-        losses = rows.compared(rows.given[of_score], rows.target[of_label], chosen)
+        losses = rows.compared(rows.given[of_score], of_label)
         message = f"each label belongs to the scores of the row {words} it"
         side = "labels" if shift == 1 else "scores"
         fix = f"look for a row that the {side} have too many at their start, such as a header, or the other side lost"
