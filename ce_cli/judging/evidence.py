@@ -97,12 +97,15 @@ class Labels:
         """Whether any label lies between two outcomes."""
         return self._target is not None and bool(((self._target > 0) & (self._target < 1)).any())
 
-    def loss(self, losses: Floats) -> Floats:
-        """Return what rows lose, `(n,) float64`, with what their outcomes cost, `(n, m, c) float64`; 0 · inf = 0."""
+    def loss(self, losses: Floats, cap: float = math.inf) -> Floats:
+        """Return what rows lose, `(n,) float64`, with what their outcomes cost, `(n, m, c) float64`; 0 · inf = 0.
+
+        cap: the most that an outcome costs.
+        """
         if self._code is not None:
-            picked: Floats = losses[np.arange(len(self._code)), 0, self._code]
+            picked: Floats = np.minimum(losses[np.arange(len(self._code)), 0, self._code], cap)
             return picked
-        loss: Floats = smoothing.product(self.target, losses).sum(axis=(1, 2))
+        loss: Floats = smoothing.product(self.target, np.minimum(losses, cap)).sum(axis=(1, 2))
         return loss
 
     def held(self, weight: Floats) -> Floats:
@@ -147,7 +150,7 @@ class Evidence:
     """The first rows of a run.
 
     row: `(n,) int64`, their numbers. score: `(n, k) float64`. weight: `(n,) float64`. given: what every outcome costs with
-    the scores as they are, `(n, m, c) float64`; capped: the same, at most `CAP`.
+    the scores as they are, `(n, m, c) float64`.
     """
 
     def __init__(self, plan: EvalPlan, columns: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -157,8 +160,7 @@ class Evidence:
         self.weight: Floats = columns.get("weight", np.ones(len(self.row)))
         self.labels = _labels(plan, columns["label"], columns.get("known"))
         self.given = self.losses(Reading(plan.scale, plan.log_base))
-        self.capped = np.minimum(self.given, CAP)
-        self._given_loss, self._capped_loss = self.labels.loss(self.given), self.labels.loss(self.capped)
+        self._given_loss, self._capped_loss = self.labels.loss(self.given), self.labels.loss(self.given, CAP)
 
     @property
     def enough(self) -> bool:
@@ -187,7 +189,7 @@ class Evidence:
             self._given_loss[at],
             self._capped_loss[at],
             labels.loss(losses),
-            labels.loss(np.minimum(losses, CAP)),
+            labels.loss(losses, CAP),
             labels.prior(weight),
             labels.amount(),
             weight,

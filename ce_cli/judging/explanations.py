@@ -26,7 +26,7 @@ _LEAST_SKILL = 0.02  # with the explanation
 _LEAST_SKILL_CALIBRATED = 0.003  # the same where it makes the scores calibrated, as rare outcomes leave little skill
 _LEAST_GAIN = 0.05  # in skill
 _LEAST_GAIN_TOLD = 0.005  # the same where the scores themselves tell what they are
-_SURE, _SURE_OF_GAIN = 3.0, 4.0  # standard errors by which rows are better than the prior, and better than as given
+_SURE, _SURE_OF_GAIN = 2.0, 4.0  # standard errors by which rows are better than the prior, and better than as given
 _MOST = 3  # explanations
 _WORTH = 0.5  # of the best one's skill
 _BETTER = 0.02  # in skill: what any permutation must add to one that has a name
@@ -298,12 +298,12 @@ def _other_order(case: Case) -> Iterator[Trial]:
         return
     everything = np.arange(len(rows.row))
     even, odd = everything[::2], everything[1::2]
-    order = _assigned(rows, even)
-    if (order == np.arange(k)).all():
+    half, whole = _assigned(rows, even), _assigned(rows, everything)
+    if half is None or whole is None or (half == np.arange(k)).all():
         return
-    held_out = rows.compared(_taken(rows, rows.given[odd], order), odd)
+    held_out = rows.compared(_taken(rows, rows.given[odd], half), odd)
     message = "the score columns stand in another order than their names"
-    trial = _reordered(case, "permuted_columns", message, _assigned(rows, everything))
+    trial = _reordered(case, "permuted_columns", message, whole)
     yield trial._replace(held_out=held_out)
 
 
@@ -345,13 +345,22 @@ def _reordered(case: Case, code: str, message: str, order: Ints) -> Trial:
     return Trial(code, message, fix, losses, classes=classes)
 
 
-def _assigned(rows: Evidence, chosen: Ints) -> Ints:
-    """Return the column that each class should have for the smallest loss of some rows: an assignment, `(k,) int64`."""
-    from scipy.optimize import linear_sum_assignment
+def _assigned(rows: Evidence, chosen: Ints) -> Ints | None:
+    """Return the column that each class should have for the smallest loss of some rows: an assignment, `(k,) int64`.
 
-    cost = rows.labels.take(chosen).costs(rows.capped[chosen], rows.weight[chosen])
+    None where even the best column for each class by itself has no skill.
+    """
+    weight, labels = rows.weight[chosen], rows.labels.take(chosen)
+    cost = labels.costs(np.minimum(rows.given[chosen], CAP), weight)
     # A class without rows stays where it is.
     cost = cost - 1e-9 * (np.abs(cost).max() + 1.0) * np.eye(len(cost))
+    best: Ints = cost.argmin(axis=1)
+    if float(cost.min(axis=1).sum()) > (1 - _LEAST_SKILL) * float((weight * labels.prior(weight)).sum()):
+        return None
+    if len(np.unique(best)) == len(best):
+        return best
+    from scipy.optimize import linear_sum_assignment  # some 40 MB
+
     columns: Ints = linear_sum_assignment(cost)[1].astype(np.int64)
     return columns
 

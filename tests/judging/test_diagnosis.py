@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import d2_log_loss_score, log_loss
 
 from ce_cli import evaluate
-from ce_cli.judging.evidence import recalibration
+from ce_cli.judging.evidence import Evidence, recalibration
+from ce_cli.judging.explanations import _assigned
 from tests.cli.command import ROOT, SHARED
+from tests.state.test_evaluation import PLAN
 
 if TYPE_CHECKING:
     from ce_cli.report import Report
@@ -496,3 +500,27 @@ def test_the_regression_of_calibration() -> None:
         pytest.approx(model.coef_[0, 0], rel=1e-5),
     )
     assert math.isnan(recalibration(np.array([-1.0, 1.0] * 9), np.array([0.0, 1.0] * 9), np.ones(18))[0])
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_assignment_is_the_best_of_all(soft: bool) -> None:
+    generator = np.random.default_rng(0)
+    plan = replace(PLAN, classes=tuple("abcde"))
+    for _ in range(20):
+        probs = generator.dirichlet(np.full(5, 2.0), 40)  # so weak that several classes prefer one column
+        label = generator.integers(0, 5, 40)
+        shares = generator.dirichlet(np.ones(5), 40)
+        weight = generator.exponential(1, 40)
+        columns = {"row": np.arange(40), "score": probs, "label": shares if soft else label, "weight": weight}
+        evidence = Evidence(plan, columns)
+        target = shares if soft else np.eye(5)[label]
+        totals = {
+            order: float((weight[:, None] * target * -np.log(probs[:, order])).sum())
+            for order in permutations(range(5))
+        }
+        found = _assigned(evidence, np.arange(40))
+        best = min(totals, key=lambda order: totals[order])
+        if found is not None:
+            assert tuple(found) == best
+        else:
+            assert evidence.labels.prior(weight) @ weight * 0.98 < totals[best]
