@@ -319,6 +319,9 @@ def _noted(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     help="Fewest rows of a slice that is judged by itself.  [default: 30]",
 )
 @_statistics("--reference", metavar="NAME", help="Model with which the others are compared; by default the first.")
+@_statistics(
+    "--show", type=Names(), metavar="A,B,…", help="Columns of either file that are shown of each of the worst rows."
+)
 @_output("--json", is_flag=True, is_eager=True, callback=_noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")
 @_output("--per-sample", metavar="FILE|-", help="Write the loss of every row (.csv or .parquet; - for CSV on stdout).")
@@ -431,6 +434,7 @@ def evaluate_command(values: dict[str, Any]) -> int:
             "pred_cols": values["pred_cols"] or (),
             "classes": values["classes"] or (),
             "models": values["models"] or (),
+            "show": values["show"] or (),
         }
     )
     baseline = _baseline(values["baseline"], options)

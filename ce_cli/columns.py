@@ -155,8 +155,13 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
     weight_side, weight = _weight(predictions, labels, options)
     targets = _label(label_table, options, weight, None if labels is None else predictions, known)
     chosen_ids = _chosen_ids(predictions, labels, options)
+    cells = _class_cells(label_table, targets)
     taken = {*chosen_ids} | ({weight} if weight and weight_side == "predictions" else set())
-    taken |= {predictions.find(name) or name for name, _, _ in options.further_columns().values()}
+    taken |= {
+        predictions.find(name) or name
+        for role, (name, _, _) in options.further_columns().items()
+        if not (role.startswith("show:") and _tells_score(name, cells))
+    }
     if labels is None:
         taken.update(targets)
     for name in targets:
@@ -168,7 +173,7 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
                 column=name,
                 hint="write a column for each class, such as label_cat, label_dog, or one column with the class",
             )
-    scores = known or _scores(predictions, options, taken, _class_cells(label_table, targets), labels)
+    scores = known or _scores(predictions, options, taken, cells, labels)
     targets = _in_class_order(targets, scores, options, label_table)
     _check_roles(targets, label_side, weight, weight_side, scores)
     ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, (*targets, weight))
@@ -198,6 +203,12 @@ def _class_cells(table: TableInfo, targets: tuple[str, ...]) -> list[str]:
     if len(targets) > 1:
         return [without_prefix(name, LABEL_PREFIXES) for name in targets]
     return [cell for cell in table.columns[targets[0]].cells if cell is not None]
+
+
+def _tells_score(name: str, classes: Sequence[str]) -> bool:
+    """Tell whether a name says that a column is a score: one that is shown as well is none the less."""
+    lower = name.lower()
+    return lower in (*STRONG_SCORES, *WEAK_SCORES) or lower.startswith(tuple(PREFIXES)) or name in classes
 
 
 def _in_class_order(targets: tuple[str, ...], scores: Scores, options: Options, table: TableInfo) -> tuple[str, ...]:

@@ -425,12 +425,18 @@ class Worker:
     def _describer(self, part: Pair, at: Ints | None, scored: Any) -> Callable[[Ints], list[tuple[object, ...]]]:
         def describe(chosen: Ints) -> list[tuple[object, ...]]:
             there = [name for name in self._context.layout.ids if name in part.predictions.schema.names]
+            shown = [
+                (part.predictions if role.side == "predictions" else part.labels).column(role.column)
+                for name, role in self._context.layout.roles.items()
+                if name.startswith("show:")
+            ]
             result: list[tuple[object, ...]] = []
             for position in chosen.tolist():
                 row = position if at is None else int(at[position])
                 ids = [cell_text(part.predictions.column(name), row) for name in there]
                 told = self._task.describe(part, row, scored, position)
-                result.append(("|".join(ids) if ids else None, *told))
+                cells = tuple(cell_text(column, row) if column[row].is_valid else None for column in shown)
+                result.append(("|".join(ids) if ids else None, *told, cells))
             return result
 
         return describe

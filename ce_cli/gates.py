@@ -13,7 +13,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ce_cli.errors import CeError, Problem
-from ce_cli.metrics import BOOTSTRAPPED, METRICS, QUANTILES
+from ce_cli.metrics import BOOTSTRAPPED, CONCENTRATION, METRICS, QUANTILES
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
@@ -142,6 +142,17 @@ class RowSumSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcentrationSubject:
+    """`concentration.NAME`: how much of the loss comes from few rows."""
+
+    name: str
+
+    def observe(self, report: Report) -> Observation:
+        """Look the figure up; absent where it has no meaning, such as a share of an infinite loss."""
+        return _looked_up(report.sections.get("concentration", {}), self.name, "concentration")
+
+
+@dataclass(frozen=True, slots=True)
 class ClassSubject:
     """`class[NAME].FIELD`: a number of one class, the name being compared exactly as it was written."""
 
@@ -253,9 +264,10 @@ def parse_gate(text: str) -> Gate:
     """Parse `METRIC[.value|.lower|.upper|.stderr] OP NUMBER[%]`, OP being one of < <= > >= == and !=.
 
     METRIC is a name of `METRICS`, `slice[COL=VALUE].METRIC`, `worst_slice.METRIC`, `bootstrap.NAME` (whose field is not
-    optional), `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME` or `max_row_sum_error`; the last four have no fields. Before
-    a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is decimal, scientific, `inf` or `-inf`;
-    `%` divides it by 100 before it is rounded to a double. Raises `CeError` with the code `bad_gate`.
+    optional), `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME`, `concentration.NAME` or `max_row_sum_error`; the last five
+    have no fields. Before a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is decimal,
+    scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a double. Raises `CeError` with the code
+    `bad_gate`.
     """
     expression = text.strip()
     try:
@@ -342,15 +354,24 @@ def _parse_subject(text: str) -> Subject:
     name, dot, field = text.partition(".")
     if name in _FAMILIES:
         return _FAMILIES[name](field)
-    if name == "counts":
-        return CountSubject(_known(field, (*COUNTS, *TASK_COUNTS), "count", "counts.{}", "counts.infinite == 0"))
-    if name == "quantiles":
-        return QuantileSubject(_known(field, QUANTILES, "quantile", "quantiles.{}", "quantiles.0.99 < 2.5"))
     if name not in METRICS:
         raise _unknown_metric(text)
     if not dot:
         return MetricSubject(name)
     return MetricSubject(name, _known(field, METRIC_FIELDS, "field", name + ".{}", "cross_entropy.upper <= 0.36"))
+
+
+def _parse_count(field: str) -> CountSubject:
+    return CountSubject(_known(field, (*COUNTS, *TASK_COUNTS), "count", "counts.{}", "counts.infinite == 0"))
+
+
+def _parse_concentration(field: str) -> ConcentrationSubject:
+    spelling, example = "concentration.{}", "concentration.top_1pct_share < 20%"
+    return ConcentrationSubject(_known(field, CONCENTRATION, "concentration", spelling, example))
+
+
+def _parse_quantile(field: str) -> QuantileSubject:
+    return QuantileSubject(_known(field, QUANTILES, "quantile", "quantiles.{}", "quantiles.0.99 < 2.5"))
 
 
 def _parse_slice(text: str) -> SliceSubject | WorstSliceSubject:
@@ -418,7 +439,13 @@ def _parse_delta(text: str) -> DeltaSubject:
     return DeltaSubject(name, _known(field, METRIC_FIELDS, "field", f"delta.{name}.{{}}", _DELTA) if dot else "value")
 
 
-_FAMILIES: Mapping[str, Callable[[str], Subject]] = {"delta": _parse_delta, "bootstrap": _parse_bootstrap}
+_FAMILIES: Mapping[str, Callable[[str], Subject]] = {
+    "delta": _parse_delta,
+    "bootstrap": _parse_bootstrap,
+    "counts": _parse_count,
+    "concentration": _parse_concentration,
+    "quantiles": _parse_quantile,
+}
 _PARTS: Mapping[tuple[str, ...], Callable[[str], Subject]] = {
     ("model[",): _parse_model,
     ("class[",): _parse_class,
@@ -439,9 +466,9 @@ def _unknown_metric(text: str) -> _MalformedError:
     names = [*METRICS, *(f"counts.{name}" for name in COUNTS), *(f"quantiles.{name}" for name in QUANTILES)]
     close = _close_matches(text, [*names, "max_row_sum_error"])
     known = (
-        f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, class[…].…, delta.…, model[…].… and "
+        f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, concentration.…, class[…].…, delta.…, "
     )
-    known += "max_row_sum_error"
+    known += "model[…].… and max_row_sum_error"
     hint = f"{_did_you_mean(close)}a gate reads like {_EXAMPLE}" if close else f"{known}; for example {_EXAMPLE}"
     return _MalformedError(f"{text!r} is not a metric", hint)
 

@@ -43,3 +43,14 @@ QUANTILES: tuple[str, ...] = ("0.5", "0.9", "0.99", "1")
 
 # The metrics that a bootstrap has an interval of.
 BOOTSTRAPPED: tuple[str, ...] = ("cross_entropy", "perplexity", "bits_per_token", "accuracy", "brier")
+# What is told of the rows with the largest losses.
+CONCENTRATION: tuple[str, ...] = (
+    "top_1pct_rows",
+    "top_1pct_share",
+    "cross_entropy_without_top_1pct",
+    "infinite_rows",
+    "infinite_share",
+    "clipped_rows",
+    "clipped_share",
+    "cross_entropy_without_clipped",
+)

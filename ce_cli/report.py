@@ -54,7 +54,10 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class WorstRow:
-    """One of the rows with the largest loss (`row`: 1 = the first data row of the predictions)."""
+    """One of the rows with the largest loss (`row`: 1 = the first data row of the predictions).
+
+    `shown` has the cells of the columns that were to be shown, by their names; None where one is empty.
+    """
 
     row: int
     id: str | None
@@ -62,6 +65,7 @@ class WorstRow:
     predicted: str
     prob: float
     loss: float
+    shown: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,7 @@ class Report:
             "quantiles": {name: json_number(value) for name, value in self.quantiles.items()},
             **({} if self.max_row_sum_error is None else {"max_row_sum_error": json_number(self.max_row_sum_error)}),
             "per_class": [_renamed(_present(row), "name", "class") for row in self.per_class],
-            "worst": [_plain(row) for row in self.worst],
+            "worst": [_worst_row(row) for row in self.worst],
             **{name: _strict(section) for name, section in self.sections.items()},
             "issues": [_plain(issue) for issue in self.issues],
             "gates": [gate_dict(gate) for gate in self.gates],
@@ -247,7 +251,14 @@ class Report:
             absent = [name for name in optional if all(getattr(row, name) is None for row in self.per_class)]
             frame = pd.DataFrame([_fields(row) for row in self.per_class], columns=list(ClassRow.__dataclass_fields__))
             return frame.drop(columns=absent)
-        return pd.DataFrame([_fields(row) for row in self.worst], columns=list(WorstRow.__dataclass_fields__))
+        columns = [name for name in WorstRow.__dataclass_fields__ if name != "shown"]
+        frame = pd.DataFrame([_fields(row) for row in self.worst], columns=columns)
+        for name in self.worst[0].shown if self.worst else ():
+            column = name
+            while column in frame:
+                column = f"shown_{column}"
+            frame[column] = [row.shown[name] for row in self.worst]
+        return frame
 
 
 def json_number(value: float) -> float | str:
@@ -289,6 +300,13 @@ def _plain(item: Any) -> dict[str, Any]:
 
 def _present(item: Any) -> dict[str, Any]:
     return {name: value for name, value in _plain(item).items() if value is not None}
+
+
+def _worst_row(row: WorstRow) -> dict[str, Any]:
+    """Return a worst row; what was to be shown of it only where something was."""
+    plain = _plain(row)
+    shown = plain.pop("shown")
+    return {**plain, "shown": dict(shown)} if shown else plain
 
 
 def _strict(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from ce_cli._version import __version__
 from ce_cli.columns import WEIGHT_NAMES, is_id, is_index, is_weight, listed
@@ -14,6 +14,7 @@ from ce_cli.report import COUNTS, Columns, InputFile, Issue, Report, WorstRow
 from ce_cli.setup import make_task
 
 if TYPE_CHECKING:
+    from ce_cli.columns import Layout
     from ce_cli.engine import Outcome
     from ce_cli.plan import Options
     from ce_cli.readers.base import DataSet
@@ -57,7 +58,7 @@ def _figures(context: Context, outcome: Outcome, predictions: DataSet, labels: D
         quantiles={name: state.quantiles.quantile(float(name)) / context.plan.unit_size for name in QUANTILES},
         max_row_sum_error=state.max_row_sum_error,
         per_class=figures.per_class,
-        worst=_worst(outcome, plan.unit_size),
+        worst=_worst(outcome, layout, plan.unit_size),
         issues=(*context.issues, *figures.issues, *_issues(context, outcome, metrics, predictions, labels)),
     )
 
@@ -75,11 +76,16 @@ def _counts(outcome: Outcome) -> dict[str, int]:
     return counts
 
 
-def _worst(outcome: Outcome, unit: float) -> tuple[WorstRow, ...]:
+def _worst(outcome: Outcome, layout: Layout, unit: float) -> tuple[WorstRow, ...]:
     rows = []
-    for negative, row, (read, label, predicted, prob) in outcome.state.worst.rows:
+    names = [role.column for name, role in layout.roles.items() if name.startswith("show:")]
+    for negative, row, described in outcome.state.worst.rows:
+        read, label, predicted, prob, cells = cast(
+            "tuple[str | None, str, str, float, tuple[str | None, ...]]", described
+        )
+        shown = dict(zip(names, cells, strict=True))
         key = outcome.worst_ids.get(row, read)
-        rows.append(WorstRow(row + 1, key, label, predicted, prob, -negative / unit + 0.0))  # type: ignore[arg-type]
+        rows.append(WorstRow(row + 1, key, label, predicted, prob, -negative / unit + 0.0, shown))
     return tuple(rows)
 
 

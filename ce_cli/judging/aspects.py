@@ -16,8 +16,20 @@ if TYPE_CHECKING:
     from ce_cli.plan import Options
 
 
+def _concentration() -> Aspect:
+    from ce_cli.judging.concentration import ASPECT
+
+    return ASPECT
+
+
 def _clusters() -> Aspect:
     from ce_cli.judging.clusters import ASPECT
+
+    return ASPECT
+
+
+def _diagnosis() -> Aspect:
+    from ce_cli.judging.diagnosis import ASPECT
 
     return ASPECT
 
@@ -41,10 +53,12 @@ def _bootstrap() -> Aspect:
 
 
 ASPECTS: dict[str, Asked] = {
+    "concentration": Asked(lambda _: True, _concentration),
     "clusters": Asked(lambda options: options.cluster is not None, _clusters),
     "slices": Asked(lambda options: bool(options.by), _slices),
     "bootstrap": Asked(lambda options: options.bootstrap is not None, _bootstrap),
     "calibration": Asked(lambda options: options.calibration, _calibration),
+    "diagnosis": Asked(lambda _: True, _diagnosis),
 }
 
 

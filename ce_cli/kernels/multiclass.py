@@ -6,6 +6,7 @@ depend on the rows around it.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -139,6 +140,11 @@ def log_sum_exp(logs: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         total: Floats = np.log(np.exp(logs - safe[:, None]).sum(axis=1)) + safe
     return total
+
+
+def most_after_softmax(k: int) -> float:
+    """Return the largest probability in the softmax of K probabilities, e / (e + K - 1): that of a sure forecast."""
+    return math.e / (math.e + k - 1)
 
 
 def argmax(scores: Floats) -> Ints:

@@ -68,10 +68,16 @@ def wanted_columns(layout: Layout, *, ids: Ids = Ids.BOTH) -> tuple[dict[str, Ki
     other = dict.fromkeys(layout.label_ids if ids is Ids.BOTH else (), Kind.TEXT)
     mine.update(dict.fromkeys(layout.scores.columns, Kind.NUMBER))
     (mine if layout.label_side == "predictions" else other).update(dict.fromkeys(layout.labels, layout.label_kind))
-    for role in layout.roles.values():
-        (mine if role.side == "predictions" else other)[role.column] = role.kind
+    shown = []
+    for name, role in layout.roles.items():
+        if name.startswith("show:"):
+            shown.append(role)
+        else:
+            (mine if role.side == "predictions" else other)[role.column] = role.kind
     if layout.weight is not None:
         (mine if layout.weight_side == "predictions" else other)[layout.weight] = Kind.NUMBER
+    for role in shown:  # a column that means something besides is read as that demands
+        (mine if role.side == "predictions" else other).setdefault(role.column, role.kind)
     return mine, other
 
 

@@ -31,7 +31,7 @@ from ce_cli.render.text import ELLIPSIS, cell_number, cell_width, chunks, cut, n
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from ce_cli.report import ClassRow, GateResult, InputFile, Issue, Metric, Report
+    from ce_cli.report import ClassRow, GateResult, InputFile, Issue, Metric, Report, WorstRow
 
 MIN_WIDTH = 60
 MAX_CLASSES = 20
@@ -403,7 +403,23 @@ def _worst(report: Report, width: int) -> list[Text]:
     if all(row.id is None for row in rows):
         del columns[1]
     title = _line(_Span("worst rows", TITLE), _Span(f"{GAP}loss in {report.unit}", QUIET))
-    return [title, *_grid(columns, width)]
+    shown = [_names(name, (_or_dash(row.shown[name]) for row in rows)) for name in rows[0].shown]
+    if not shown or _needed([*columns, *shown]) <= width:
+        return [title, *_grid([*columns, *shown], width)]
+    heading, *lines = _grid(columns, width)
+    beside = [_prose(_Span(GAP * 2), _cells_shown(row), width, QUIET) for row in rows]
+    return [title, heading, *(part for line, below in zip(lines, beside, strict=True) for part in (line, *below))]
+
+
+def _cells_shown(row: WorstRow) -> str:
+    """Return the cells that were to be shown of a row, where they do not fit beside it."""
+    return ", ".join(
+        f"{cut(safe(name), MAX_NAME)}: {cut(safe(_or_dash(row.shown[name])), MAX_PROSE)}" for name in row.shown
+    )
+
+
+def _or_dash(cell: str | None) -> str:
+    return "-" if cell is None else cell
 
 
 # --- what to know, and the verdict -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ _SHIFT = 52 - 7
 _PER_OCTAVE = 1 << 7
 _TINY_OCTAVES = 64  # subnormal losses are scaled by 2**64, so that they too have 7 bits
 _ZERO = -_TINY_OCTAVES * _PER_OCTAVE  # the bucket of a loss of exactly 0, below all others
+_INFINITE = 0x7FF << 7  # the bucket of inf, above all others
 
 
 class LossHistogram:
@@ -81,6 +82,55 @@ class LossHistogram:
             found[bisect_right(edges, middle) - 1] += int(self._counts[at])
         return found
 
+    @property
+    def n(self) -> int:
+        """How many losses there are."""
+        return self._n
+
+    def infinite(self) -> int:
+        """Return how many losses are infinite."""
+        place = _INFINITE - self._lowest
+        return int(self._counts[place]) if 0 <= place < len(self._counts) else 0
+
+    def tail(self, rows: int) -> Tail:
+        """Return what the `rows` largest losses come to, each taken as the middle of its bucket."""
+        return self._without(self._largest_counts(rows))
+
+    def beside(self, part: LossHistogram) -> Tail:
+        """Return what a part of these losses comes to."""
+        counts = np.zeros_like(self._counts)
+        counts[part._lowest - self._lowest :][: len(part._counts)] = part._counts
+        return self._without(counts)
+
+    def _without(self, counts: Ints) -> Tail:
+        """Return what the losses come to of which each bucket has so many, `(m,) int64`, and what is left of it."""
+        there = np.flatnonzero(self._counts)
+        middles = _middles(self._lowest + there)
+        taken, left = counts[there], (self._counts - counts)[there]
+        finite = middles < np.inf
+        scale = float(middles[finite].max(initial=0.0)) or 1.0  # so that no sum is beyond the range of float64
+        part, others = (_sum(middles / scale, number) for number in (taken, left))
+        share = part / (part + others) if 0 < part + others < math.inf else None
+        rest = int(left.sum())
+        return Tail(int(taken.sum()), share, _sum(middles, left / rest) if rest else None)
+
+    def _largest_counts(self, rows: int) -> Ints:
+        """Return how many of the `rows` largest losses each bucket has."""
+        above = np.cumsum(self._counts[::-1])[::-1] - self._counts
+        counts: Ints = np.clip(rows - above, 0, self._counts)
+        return counts
+
+
+class Tail(NamedTuple):
+    """Some of the losses: how many, their share of the sum of all, and the mean of the others.
+
+    share: None where a loss is infinite or all are 0. mean: None where no other is left; nats.
+    """
+
+    rows: int
+    share: float | None
+    mean: float | None
+
 
 def _bucket_of(loss: Floats) -> Ints:
     bucket = np.ascontiguousarray(loss).view(np.int64) >> _SHIFT
@@ -90,6 +140,21 @@ def _bucket_of(loss: Floats) -> Ints:
         moved = (scaled.view(np.int64) >> _SHIFT) - _TINY_OCTAVES * _PER_OCTAVE
         bucket[tiny] = moved
     return bucket
+
+
+def _sum(values: Floats, times: Floats | Ints) -> float:
+    """Return Σ value · times with inf · 0 = 0, rounded once."""
+    some = times > 0
+    return math.fsum((values[some] * times[some]).tolist())
+
+
+def _middles(numbers: Ints) -> Floats:
+    """Return the middle of each bucket, `(m,) int64` in ascending order to `(m,) float64`."""
+    usual = slice(int(np.searchsorted(numbers, _PER_OCTAVE)), int(np.searchsorted(numbers, _INFINITE)))
+    middles = np.full(len(numbers), np.inf)
+    middles[: usual.start] = [_middle(number) for number in numbers[: usual.start].tolist()]
+    middles[usual] = ((numbers[usual] << _SHIFT) + (1 << (_SHIFT - 1))).view(np.float64)
+    return middles
 
 
 def _middle(number: int) -> float:

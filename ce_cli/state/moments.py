@@ -56,6 +56,11 @@ class Moments:
         for name in ("_values", "_squares", "_weights", "_weight_squares", "_cross"):
             getattr(self, name).merge(getattr(other, name))
 
+    @property
+    def weighted(self) -> bool:
+        """Whether values had weights."""
+        return self._weighted
+
     def weight(self) -> Fraction:
         """Return Σw."""
         return self._weights.total() if self._weighted else Fraction(self.n)

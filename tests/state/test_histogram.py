@@ -110,3 +110,54 @@ def test_losses_between_edges_are_counted() -> None:
     near = [sum(abs(loss / edge - 1) < 0.01 for edge in edges[1:-1]) for loss in losses if 0 < loss < math.inf]
     assert np.abs(np.array(counts[:5]) - exact).sum() <= 2 * sum(near)
     assert LossHistogram().between(edges) == [0] * 7
+
+
+def test_the_tail_against_numpy():
+    generator = np.random.default_rng(2)
+    for n in (1, 2, 7, 100, 5000):
+        values = generator.exponential(1, n) ** 3
+        ordered = np.sort(values)[::-1]
+        state = histogram_of(values)
+        for rows in {1, math.ceil(n / 100), n // 2, n}:
+            tail = state.tail(rows)
+            assert tail.rows == rows
+            assert tail.share == pytest.approx(ordered[:rows].sum() / ordered.sum(), rel=0.01)
+            if rows < n:
+                assert tail.mean == pytest.approx(ordered[rows:].mean(), rel=0.005)
+            else:
+                assert (tail.share, tail.mean) == (1.0, None)
+
+
+def test_a_part_against_numpy():
+    generator = np.random.default_rng(3)
+    values = generator.exponential(1, 1000)
+    chosen = generator.random(1000) < 0.1
+    part = histogram_of(values).beside(histogram_of(values[chosen]))
+    assert part.rows == chosen.sum()
+    assert part.share == pytest.approx(values[chosen].sum() / values.sum(), rel=0.01)
+    assert part.mean == pytest.approx(values[~chosen].mean(), rel=0.005)
+
+
+def test_tails_of_infinite_zero_and_huge_losses():
+    state = histogram_of([math.inf, 1.0, 3.0])
+    assert state.infinite() == 1
+    assert state.tail(1).share is None
+    assert state.tail(1).mean == pytest.approx(2.0, rel=0.005)
+    assert state.tail(0).mean == math.inf
+    assert histogram_of([math.inf]).tail(1) == (1, None, None)
+    zeros = histogram_of([0.0, 0.0])
+    assert (zeros.tail(1).share, zeros.tail(1).mean, zeros.infinite()) == (None, 0.0, 0)
+    huge = histogram_of([1.7e308] * 10)
+    assert huge.tail(1).share == pytest.approx(0.1, rel=1e-12)
+    assert huge.tail(1).mean == pytest.approx(1.7e308, rel=0.005)
+    tiny = histogram_of([5e-324] * 4)
+    assert tiny.tail(1).share == pytest.approx(0.25)
+
+
+@given(st.lists(losses, min_size=1, max_size=60))
+def test_the_mean_beside_any_tail(values):
+    state = histogram_of(values)
+    for rows in range(len(values)):
+        rest = sorted(values)[: len(values) - rows]
+        mean = math.inf if math.inf in rest else float(sum(map(Fraction, rest)) / len(rest))
+        assert state.tail(rows).mean == pytest.approx(mean, rel=0.006, abs=1e-321)
