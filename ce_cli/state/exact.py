@@ -30,6 +30,7 @@ _LIMB_BITS = 32
 _MASK = (1 << _LIMB_BITS) - 1
 _SLICE = 1 << 17  # rows
 _PART_BITS = 45  # 2**45 units in each of 2**17 rows: 2**62, what int64 holds
+_MOST_PARTS = 4  # that are cut from all rows before those that have no more bits are left out
 _CARRY_EVERY = 1 << 30  # additions of less than 2**32 to an int64
 _WINDOW = 608  # exponents beyond ±608 are reached by scaling with this power of two
 
@@ -78,13 +79,16 @@ class Adder:
                 exponent -= _WINDOW
                 least, top = _exponents(rest)
                 assert top is not None  # there is still something left
-            left = self._cut(rest, cell, top - _PART_BITS, exponent)
-            # Two parts hold all bits of values within a factor of 2**37 of the largest.
-            unit = top - 2 * _PART_BITS
-            if least is not None and least - _MANTISSA_BITS >= unit:
-                self._take(left, cell, unit, exponent)
+            parts = 0 if least is None else -((least - _MANTISSA_BITS - top) // _PART_BITS)
+            unit = top - _PART_BITS
+            if least is not None and parts <= _MOST_PARTS:  # they hold all bits of all values
+                for _ in range(parts - 1):
+                    rest = self._cut(rest, cell, unit, exponent)
+                    unit -= _PART_BITS
+                self._take(rest, cell, unit, exponent)
                 return
-            rest = self._cut(left, cell, unit, exponent)
+            # Two parts hold all bits of values within a factor of 2**37 of the largest: often only few are left.
+            rest = self._cut(self._cut(rest, cell, unit, exponent), cell, unit - _PART_BITS, exponent)
             if not rest.any():
                 return
             at = np.flatnonzero(rest)
