@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 1 << 16
 _PIECE_BYTES = 4 << 20
+_READ_BYTES = 1 << 16  # of each column at a time: more only touches more memory
 
 
-def opened(
-    path: Path, categories: Sequence[str] = (), buffer_bytes: int = 1 << 20, metadata: FileMetaData | None = None
-) -> ParquetReader:
+def opened(path: Path, categories: Sequence[str] = (), metadata: FileMetaData | None = None) -> ParquetReader:
     """Return a reader of one file; text columns named in `categories` come as dictionaries. Raises what pyarrow does.
 
     metadata: the footer, where it has been read: that of ten thousand columns takes 10 MB for each row group.
     """
     reader = ParquetReader()
     reader.open(
-        str(path), read_dictionary=list(categories), pre_buffer=False, buffer_size=buffer_bytes, metadata=metadata
+        str(path), read_dictionary=list(categories), pre_buffer=False, buffer_size=_READ_BYTES, metadata=metadata
     )
     return reader
 

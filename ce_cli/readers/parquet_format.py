@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from ce_cli.workers import Workers
 
 _BATCH_ROWS = 1 << 17
-_BATCH_BYTES = 4 << 20
-_WIDE_BATCH_BYTES = 8 << 20  # where each batch has an array for each of many columns
-_MANY = 2000
-_READ_BYTES = 32 << 20  # over all columns: otherwise all of a row group is held
+_BATCH_BYTES = 8 << 20
 
 
 class ParquetData:
@@ -131,7 +128,7 @@ class ParquetData:
     ) -> Iterator[pa.RecordBatch]:
         try:
             wanted = set(names)
-            file = self._open(categories, len(names), self._metadata)
+            file = self._open(categories, self._metadata)
             leaves = [at for at, path in enumerate(file.column_paths) if path[0] in wanted]
             order = list(names)
             start, groups = self._groups()
@@ -164,12 +161,9 @@ class ParquetData:
             if self._metadata.row_group(group).num_rows:
                 yield from turned(file, group, slabs, rows, most)
 
-    def _open(
-        self, categories: Sequence[str] = (), columns: int = 1, metadata: FileMetaData | None = None
-    ) -> ParquetReader:
+    def _open(self, categories: Sequence[str] = (), metadata: FileMetaData | None = None) -> ParquetReader:
         try:
-            buffer_bytes = max(1 << 16, min(1 << 20, _READ_BYTES // max(1, columns)))
-            return opened(self._source.local(), categories, buffer_bytes, metadata)
+            return opened(self._source.local(), categories, metadata)
         except (pa.ArrowException, OSError) as error:
             raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
 
@@ -178,7 +172,4 @@ class ParquetData:
         wanted, metadata = set(names), self._metadata
         paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
         leaves = [at for at, path in enumerate(paths) if wanted & {path, path.split(".")[0]}]
-        size = bytes_of_row(metadata, leaves)
-        return max(
-            1, min(_BATCH_ROWS, int((_WIDE_BATCH_BYTES if len(leaves) > _MANY else _BATCH_BYTES) / max(1, size)))
-        )
+        return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES / max(1, bytes_of_row(metadata, leaves)))))
