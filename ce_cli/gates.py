@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,11 +29,11 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-METRIC_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Metric))
+METRIC_FIELDS: tuple[str, ...] = Metric._fields
 # Numbers of a slice beside its metrics, and those of its difference from all other rows.
 SLICE_FIELDS: tuple[str, ...] = ("n", "weight", "infinite", "share_of_loss", "excess", "difference")
 DIFFERENCE_FIELDS: tuple[str, ...] = (*METRIC_FIELDS, "t", "df", "p", "p_holm")
-CLASS_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ClassRow) if field.name != "name")
+CLASS_FIELDS: tuple[str, ...] = tuple(name for name in ClassRow._fields if name != "name")
 
 _EXAMPLE = "cross_entropy < 0.35"
 _CLASS_EXAMPLE = "class[cat].cross_entropy < 0.5"
@@ -310,13 +310,13 @@ def judge_models(gate: Gate, models: Mapping[str, Report], candidates: Collectio
     """Judge a gate for each of the candidates, or for the one of all models that it names."""
     subject = gate.subject
     if not isinstance(subject, ModelSubject):
-        return [replace(judge(gate, models[name]), model=name) for name in candidates]
+        return [judge(gate, models[name])._replace(model=name) for name in candidates]
     if subject.name not in models:
         known = ", ".join(repr(name) for name in list(models)[:_MAX_NAMES])
         reason = f"there is no model {subject.name!r}; the models are {known}"
         return [GateResult(gate.expression, None, gate.bound, None, passed=False, reason=reason, model=subject.name)]
     inner = replace(gate, subject=subject.subject)
-    return [replace(judge(inner, models[subject.name]), model=subject.name)]
+    return [judge(inner, models[subject.name])._replace(model=subject.name)]
 
 
 class _MalformedError(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 SCHEMA = "ce-eval/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """A number, and its standard error and interval where they exist; all in the metric's own unit."""
 
     value: float
@@ -24,8 +23,7 @@ class Metric:
     upper: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClassRow:
+class ClassRow(NamedTuple):
     """What one class contributes, over the scored rows that carry its label.
 
     `n` rows, `weight` their weight, `cross_entropy` their weighted mean loss (in the report's unit), `share_of_loss` of the
@@ -52,8 +50,7 @@ class ClassRow:
     ece: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorstRow:
+class WorstRow(NamedTuple):
     """One of the rows with the largest loss (`row`: 1 = the first data row of the predictions).
 
     `shown` has the cells of the columns that were to be shown, by their names; None where one is empty.
@@ -65,7 +62,7 @@ class WorstRow:
     predicted: str
     prob: float
     loss: float
-    shown: Mapping[str, str | None] = field(default_factory=dict)
+    shown: Mapping[str, str | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +77,14 @@ class Issue:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
+class InputFile(NamedTuple):
     """A data set as the user named it, and how many rows it holds."""
 
     path: str
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(NamedTuple):
     """Which column was taken for what."""
 
     labels: tuple[str, ...]
@@ -98,8 +93,7 @@ class Columns:
     weight: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GateResult:
+class GateResult(NamedTuple):
     """The verdict on one gate; `observed` and `margin` are None where the metric is absent."""
 
     expression: str
@@ -247,11 +241,12 @@ class Report:
         if what == "slices":
             return pd.DataFrame([_flat(one) for one in self.slices])
         if what == "classes":
-            optional = [field.name for field in fields(ClassRow) if field.default is None]
-            absent = [name for name in optional if all(getattr(row, name) is None for row in self.per_class)]
-            frame = pd.DataFrame([_fields(row) for row in self.per_class], columns=list(ClassRow.__dataclass_fields__))
+            absent = [
+                name for name in ClassRow._field_defaults if all(getattr(row, name) is None for row in self.per_class)
+            ]
+            frame = pd.DataFrame([_fields(row) for row in self.per_class], columns=list(ClassRow._fields))
             return frame.drop(columns=absent)
-        columns = [name for name in WorstRow.__dataclass_fields__ if name != "shown"]
+        columns = [name for name in WorstRow._fields if name != "shown"]
         frame = pd.DataFrame([_fields(row) for row in self.worst], columns=columns)
         for name in self.worst[0].shown if self.worst else ():
             column = name
@@ -273,8 +268,8 @@ def gate_dict(gate: GateResult) -> dict[str, Any]:
 
 
 def strict(value: Any) -> Any:
-    """Return plain values as strict JSON has them, dataclasses by their fields, without those that are None."""
-    if hasattr(value, "__dataclass_fields__"):
+    """Return plain values as strict JSON has them, those with named fields by these, without those that are None."""
+    if hasattr(value, "_fields") or hasattr(value, "__dataclass_fields__"):
         return {name: strict(one) for name, one in _fields(value).items() if one is not None}
     if isinstance(value, (list, tuple)):
         return [strict(one) for one in value]
@@ -291,7 +286,8 @@ def _flat(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields(item: Any) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__dataclass_fields__}
+    names = item._fields if hasattr(item, "_fields") else item.__dataclass_fields__
+    return {name: getattr(item, name) for name in names}
 
 
 def _plain(item: Any) -> dict[str, Any]:

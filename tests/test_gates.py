@@ -53,8 +53,8 @@ ODD_NAMES = [
 
 def class_row(name="cat", **changes):
     row = ClassRow(name, n=4, weight=3.5, cross_entropy=0.5, share_of_loss=0.75, mean_prob=0.625, recall=0.25)
-    row = dataclasses.replace(row, mean_gradient=-0.125)
-    return dataclasses.replace(row, **changes)
+    row = row._replace(mean_gradient=-0.125)
+    return row._replace(**changes)
 
 
 def empty_class_row(name="cat"):

@@ -40,7 +40,7 @@ NOT_DETECTED = "~"
 def render_comparison(comparison: Comparison, *, width: int, color: bool) -> str:
     """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 60)."""
     width = max(width, MIN_WIDTH)
-    gates = [replace(gate, expression=f"{gate.model}: {gate.expression}") for gate in comparison.gates]
+    gates = [gate._replace(expression=f"{gate.model}: {gate.expression}") for gate in comparison.gates]
     sections = [
         _header(comparison, width),
         _ranking(comparison, width),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -252,7 +252,7 @@ def with_gradients(rows: tuple[ClassRow, ...], plan: EvalPlan, state: EvalState)
     means = [to_float(mean) for mean in state.parts["gradients"].means()]
     # With one score the gradient of the other class is the same with the other sign.
     both = [-means[0] + 0.0, means[0]] if plan.single_score else means
-    return tuple(replace(row, mean_gradient=mean) for row, mean in zip(rows, both, strict=True))
+    return tuple(row._replace(mean_gradient=mean) for row, mean in zip(rows, both, strict=True))
 
 
 def mean_loss(totals: list[ClassTotals], class_weights: tuple[float, ...] | None) -> float:

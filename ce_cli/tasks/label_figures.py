@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -156,4 +155,4 @@ def _label_row(row: ClassRow, total: ClassTotals, positive: Fraction, prior: flo
     if row.cross_entropy is None:
         return row
     skill = 1 - row.cross_entropy / prior if prior else None
-    return replace(row, prevalence=to_float(positive / total.weight), skill=skill, ece=ece)
+    return row._replace(prevalence=to_float(positive / total.weight), skill=skill, ece=ece)

@@ -66,6 +66,7 @@ class_row = st.builds(
     st.none() | st.floats(0, 1),
     optional_floats,
     st.none() | st.floats(0, 1),
+    *[st.none()] * 4,
 )
 reports = st.builds(
     lambda report, metrics, per_class, worst, issues, gates, name: replace(
@@ -78,8 +79,8 @@ reports = st.builds(
         gates=gates,
         signature=name * 3,
         alignment=name,
-        labels=replace(report.labels, path=name * 4),
-        columns=replace(report.columns, labels=(name,), id=(name, name), weight=name),
+        labels=report.labels._replace(path=name * 4),
+        columns=report.columns._replace(labels=(name,), id=(name, name), weight=name),
     ),
     st.sampled_from([good_report(), bad_report()]),
     st.dictionaries(
@@ -92,7 +93,9 @@ reports = st.builds(
     ),
     (st.lists(class_row, max_size=5) | st.lists(class_row, min_size=21, max_size=23)).map(tuple),
     st.lists(
-        st.builds(WorstRow, st.integers(1, 10**13), st.none() | names, names, names, st.floats(0, 1), floats),
+        st.builds(
+            WorstRow, st.integers(1, 10**13), st.none() | names, names, names, st.floats(0, 1), floats, st.just({})
+        ),
         max_size=4,
     ).map(tuple),
     st.lists(
@@ -100,7 +103,9 @@ reports = st.builds(
         max_size=3,
     ).map(tuple),
     st.lists(
-        st.builds(GateResult, names, optional_floats, floats, optional_floats, st.booleans(), st.none() | names),
+        st.builds(
+            GateResult, names, optional_floats, floats, optional_floats, st.booleans(), st.none() | names, st.none()
+        ),
         max_size=4,
     ).map(tuple),
     names,
@@ -224,7 +229,7 @@ def test_header_of_a_single_file_with_one_score() -> None:
     report = replace(
         base,
         labels=base.predictions,
-        columns=replace(base.columns, scores=("prob",), id=()),
+        columns=base.columns._replace(scores=("prob",), id=()),
         alignment="position",
         task="binary",
         classes=("0", "1"),
