@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from ce_cli.checks import Faults
-from ce_cli.errors import CeError, Problem
+from ce_cli.errors import CeError, Problem, fail
 from ce_cli.judging.aspects import wanted
 from ce_cli.judging.base import JudgedRows
 from ce_cli.labels import not_one_class
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _KEPT_CELLS = 1 << 20  # scores of rows that are kept until they are written
 _WORTH_FORKING = 12 << 20  # bytes of both files: less is done before another process has begun
+_MOST_SHARES = 500
 _SHARES_EACH = 16  # at most, so that a process that is slowed down does not hold up the others at the end
 
 
@@ -172,7 +173,7 @@ class Job(NamedTuple):
         if len({own[-1] for own in cuts}) > 1:
             return []
         # At every cut the other file may have to be read from a little earlier on: so the fewest.
-        starts = _spaced(min(cuts, key=len), cuts[0][-1] // (_SHARES_EACH * count))
+        starts = _spaced(min(cuts, key=len), cuts[0][-1] // min(_SHARES_EACH * count, _MOST_SHARES))
         return [self._between(start, stop) for start, stop in pairwise(starts)] if len(starts) > count else []
 
     def _between(self, start: int, stop: int) -> Job:
@@ -212,7 +213,9 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
     """
     with Workers(job.options.jobs or default_jobs(), forks=forks) as workers:
         aligned = partial(_verified, written=bool(sinks))
-        shares = job.shares(workers.jobs) if workers.can_fork() and not sinks else []
+        shares = job.shares(workers.jobs) if workers.forks and not sinks else []
+        if shares and not workers.can_fork():
+            shares = []
         try:
             gathered = (
                 _spread(aligned, shares, workers, watcher) if shares else _fold(aligned, job, workers, sinks, watcher)
@@ -289,6 +292,8 @@ def _spread(
     watcher: Watcher | None,
 ) -> Gathered:
     """Take the rows of all jobs, each in one of several processes."""
+    from ce_cli.forks import WorkerKilledError
+
     whole = jobs[0]
     size, rows = whole.predictions.total_bytes or 0, jobs[-1].start + (jobs[-1].predictions.rows() or 0)
     if whole.labels is not None:
@@ -308,7 +313,10 @@ def _spread(
         if watcher is not None:
             watcher.update(done, size * done // max(1, rows))
 
-    gathered, *others = workers.spread(take, jobs, watch)
+    try:
+        gathered, *others = workers.spread(take, jobs, watch)
+    except WorkerKilledError as error:
+        raise fail("bad_option", f"{error}, most likely for want of memory", hint="pass --jobs 1") from error
     for other in others:
         gathered.merge(other)
     return gathered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import mmap
 import os
@@ -14,24 +15,36 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _NUMBER_BYTES = 4
-_MOST_ITEMS = 1 << 14  # their numbers fit into a pipe
+MOST_ITEMS = 1 << 10  # their numbers fit into the smallest pipe
+_SIZE_BYTES = 8
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
 _PIPE_BYTES = 1 << 20
-_WATCH_SECONDS = 0.1
+_WATCH_MILLISECONDS = 100
+
+
+class WorkerKilledError(RuntimeError):
+    """A process ended without a result: something killed it, most likely for want of memory."""
 
 
 class Share(Generic[T]):
-    """The items that one process takes, one after another, from those that are left."""
+    """The items that one process takes, one after another, from those that are left.
 
-    def __init__(self, items: Sequence[T], queue: int, done: Any, process: int, watch: Callable[[int], None]) -> None:
+    parent: the process to which a forked one belongs; 0 for that one itself.
+    """
+
+    def __init__(
+        self, items: Sequence[T], queue: int, done: Any, process: int, watch: Callable[[int], None], parent: int = 0
+    ) -> None:
         self._items, self._queue = items, queue
         self._done, self._process = done, process
         self._watch = watch
+        self._parent = parent
         self.current = -1
 
     def __iter__(self) -> Iterator[T]:
@@ -40,7 +53,9 @@ class Share(Generic[T]):
             yield self._items[self.current]
 
     def note(self, done: int) -> None:
-        """Note that so much more is done."""
+        """Note that so much more is done; where nobody is left to learn of it, the process ends."""
+        if self._parent and os.getppid() != self._parent:
+            os._exit(1)
         self._done[self._process] += done
         self._watch(int(self._done.sum()))
 
@@ -55,21 +70,22 @@ def spread(
 ) -> list[R]:
     """Return what `function` makes of each process's share of the items; the last process is this one.
 
-    Only for a process without other threads. An exception in one process ends all of them and is raised here: of several,
-    that of the first item.
+    Only for the main thread of a process without other threads. After an exception in one process the others take no further
+    items, and it is raised here: of several, that of the first item. Raises WorkerKilledError for a process that was killed.
     """
-    if len(items) > _MOST_ITEMS:
-        raise ValueError(f"at most {_MOST_ITEMS} items can be spread, but got {len(items)}")
+    if len(items) > MOST_ITEMS:
+        raise ValueError(f"at most {MOST_ITEMS} items can be spread, but got {len(items)}")
     queue, end = os.pipe()
     os.write(end, b"".join(number.to_bytes(_NUMBER_BYTES, "little") for number in range(len(items))))
     os.close(end)
     done = np.frombuffer(mmap.mmap(-1, 8 * processes), dtype=np.int64)
     children: dict[int, int] = {}  # the pipe of each process
+    # Where it is ignored, as under some supervisors, nobody could wait for a child.
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _lighten()
     try:
         for process in range(processes - 1):
-            pipe, pid = _fork(function, Share(items, queue, done, process, lambda _: None))
-            children[pid] = pipe
+            _fork(function, Share(items, queue, done, process, lambda _: None, os.getpid()), children)
         share = Share(items, queue, done, processes - 1, watch)
         outcomes = [_outcome(function, share)]
         outcomes += [_received(pid, pipe, lambda: share.note(0)) for pid, pipe in children.items()]
@@ -79,6 +95,8 @@ def spread(
         for pid, pipe in children.items():
             os.close(pipe)
             _end(pid)
+        signal.signal(signal.SIGCHLD, before)
+        gc.unfreeze()
     failed = [(item, error) for item, error, _ in outcomes if error is not None]
     if failed:
         raise min(failed, key=lambda failure: failure[0])[1]
@@ -101,32 +119,44 @@ def _outcome(function: Callable[[Share[T]], R], share: Share[T]) -> tuple[int, E
     return share.current, None, result
 
 
-def _fork(function: Callable[[Share[T]], R], share: Share[T]) -> tuple[int, int]:
+def _fork(function: Callable[[Share[T]], R], share: Share[T], children: dict[int, int]) -> None:
+    """Start a process and note it among the children; no signal comes between the two."""
     pipe, back = os.pipe()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     pid = os.fork()
     if pid == 0:
-        _work(function, share, back)
+        # Were one of its ends still open here, a pipe whose reader is gone would never break.
+        for other in (pipe, *children.values()):
+            os.close(other)
+        _work(function, share, back, mask)
+    children[pid] = pipe
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(back)
-    return pipe, pid
 
 
-def _work(function: Callable[[Share[T]], R], share: Share[T], back: int) -> NoReturn:
+def _work(function: Callable[[Share[T]], R], share: Share[T], back: int, mask: Iterable[int]) -> NoReturn:
     """Do a share and end without cleaning up what belongs to the process that was forked."""
     code = 1
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for number in _STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        result = pickle.dumps(_outcome(function, share), pickle.HIGHEST_PROTOCOL)
         with os.fdopen(back, "wb") as file:
-            pickle.dump(_outcome(function, share), file, pickle.HIGHEST_PROTOCOL)
+            file.write(len(result).to_bytes(_SIZE_BYTES, "little"))
+            file.write(result)
         code = 0
     finally:
         os._exit(code)
 
 
 def _received(pid: int, pipe: int, waited: Callable[[], None]) -> tuple[int, Exception | None, Any]:
+    poll = select.poll()
+    poll.register(pipe)
     pieces: list[bytes] = []
     while True:
-        if not select.select([pipe], [], [], _WATCH_SECONDS)[0]:
+        if not poll.poll(_WATCH_MILLISECONDS):
             waited()
             continue
         piece = os.read(pipe, _PIPE_BYTES)
@@ -134,17 +164,15 @@ def _received(pid: int, pipe: int, waited: Callable[[], None]) -> tuple[int, Exc
             break
         pieces.append(piece)
     data = b"".join(pieces)
-    if not data:
-        return (
-            0,
-            ChildProcessError(f"the worker process {pid} was killed; with less memory needed at once: --jobs 1"),
-            None,
-        )
-    outcome: tuple[int, Exception | None, Any] = pickle.loads(data)
+    size = int.from_bytes(data[:_SIZE_BYTES], "little")
+    if len(data) < _SIZE_BYTES or len(data) - _SIZE_BYTES < size:
+        return 0, WorkerKilledError(f"the worker process {pid} was killed"), None
+    outcome: tuple[int, Exception | None, Any] = pickle.loads(memoryview(data)[_SIZE_BYTES:])
     return outcome
 
 
 def _end(pid: int) -> None:
-    """End a process that may have ended already."""
-    os.kill(pid, signal.SIGKILL)  # it is not waited for yet, so the number is still its own
-    os.waitpid(pid, 0)
+    """End a process that may have ended already; it is not waited for yet, so the number is still its own."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

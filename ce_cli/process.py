@@ -14,12 +14,14 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers for mallopt
 
 
 def leave_on_terminate() -> None:
-    """Unwind on SIGTERM, so that no partial file is left."""
+    """Unwind when the process is to end, so that no partial file and no other process is left."""
 
-    def leave(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, leave)
 
 
 def keep_freed_memory() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -25,6 +26,7 @@ _KNOWS_FORKS = "jemalloc_bg_thd"
 T = TypeVar("T")
 R = TypeVar("R")
 
+_LOOKS = 20
 _WAITING = 4  # items that a slow consumer may lag behind
 
 
@@ -41,7 +43,7 @@ class Workers:
 
     def __init__(self, jobs: int, *, forks: bool = False) -> None:
         self.jobs = jobs
-        self._forks = forks
+        self.forks = forks
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -52,22 +54,23 @@ class Workers:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def can_fork(self) -> bool:
-        """Tell whether `spread` would use more than this process: on Linux, and while there is no other thread."""
-        if not (self._forks and self.jobs > 1 and sys.platform == "linux"):
+        """Tell whether work can be spread over processes: on Linux, and while there is no other thread."""
+        if not (self.forks and self.jobs > 1 and sys.platform == "linux"):
             return False
-        names = [
-            task.joinpath("comm").read_text(encoding="utf-8").strip() for task in Path("/proc/self/task").iterdir()
-        ]
-        return len([name for name in names if name != _KNOWS_FORKS]) == 1
+        for _ in range(_LOOKS):
+            if _count_threads() == 1:
+                return True
+            time.sleep(0.001)  # a thread that was joined is there a little longer
+        return False
 
     def spread(self, function: Callable[[Share[T]], R], items: Sequence[T], watch: Callable[[int], None]) -> list[R]:
         """Return what `function` makes of its share of the items in each of `jobs` processes, this one included.
 
-        watch: told the sum of what all shares have noted as done, from time to time.
+        Only where `can_fork`. watch: told the sum of what all shares have noted as done, from time to time.
         """
         from ce_cli.forks import spread
 
-        return spread(function, items, self.jobs if self.can_fork() else 1, watch)
+        return spread(function, items, self.jobs, watch)
 
     def ordered(self, function: Callable[..., T], items: Iterable[Any]) -> Iterator[T]:
         """Yield function(item) for each item, in order, with a few more of them under way."""
@@ -125,6 +128,15 @@ class Workers:
             finally:
                 for future in pending:
                     future.cancel()
+
+
+def _count_threads() -> int:
+    """Return how many threads this process has that a fork would leave behind."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # it has just ended
+            names.append(task.joinpath("comm").read_text(encoding="utf-8").strip())
+    return len([name for name in names if name != _KNOWS_FORKS])
 
 
 def _threads(count: int, name: str) -> ThreadPoolExecutor:

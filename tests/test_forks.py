@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +23,6 @@ from ce_cli.columns import Kind
 from ce_cli.readers.base import Divisible
 from ce_cli.readers.files import open_data
 from ce_cli.workers import Workers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Runs each command line of standard input and prints, as JSON, its exit code, its output and how many shares there were.
 COMMANDS = """
@@ -186,7 +185,7 @@ except ChildProcessError:
 def test_a_process_that_is_killed_is_told() -> None:
     program = """
 import os, signal, time
-from ce_cli.forks import spread
+from ce_cli.forks import WorkerKilledError, spread
 parent = os.getpid()
 def take(share):
     for item in share:
@@ -195,10 +194,87 @@ def take(share):
         time.sleep(0.01)
 try:
     spread(take, range(200), 2, lambda done: None)
-except ChildProcessError as error:
+except WorkerKilledError as error:
     print("killed" in str(error))
 """
     assert in_a_fresh_process(program) == "True\n"
+
+
+@needs_linux
+def test_a_process_that_is_killed_while_it_tells_its_result() -> None:
+    program = """
+import os, signal, time
+from ce_cli.forks import WorkerKilledError, spread
+parent = os.getpid()
+def take(share):
+    for item in share:
+        time.sleep(0.01)
+    if os.getpid() != parent:
+        class Deadly:
+            def __reduce__(self):
+                os.kill(os.getpid(), signal.SIGKILL)
+        return [b"x" * 300_000, Deadly()]
+try:
+    spread(take, range(20), 2, lambda done: None)
+except WorkerKilledError as error:
+    print("killed" in str(error))
+"""
+    assert in_a_fresh_process(program) == "True\n"
+
+
+@needs_linux
+def test_children_are_waited_for_where_their_end_is_ignored() -> None:
+    program = """
+import signal, time
+from ce_cli.forks import spread
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+def take(share):
+    found = [item for item in share if time.sleep(0.001) is None]
+    return sum(found)
+print(sum(spread(take, range(100), 3, lambda done: None)), signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN)
+"""
+    assert in_a_fresh_process(program) == "4950 True\n"
+
+
+@needs_linux
+def test_children_end_with_the_process_that_is_killed() -> None:
+    program = """
+import os, sys, time
+from ce_cli.forks import spread
+parent = os.getpid()
+def take(share):
+    for item in share:
+        if os.getpid() != parent:
+            print(os.getpid(), flush=True)
+        for _ in range(100):
+            time.sleep(0.1)
+            share.note(1)
+spread(take, range(2), 2, lambda done: None)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.kill()
+        process.wait(10)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{child}").exists()
+
+
+@needs_linux
+def test_a_thread_that_has_just_ended_hinders_nothing() -> None:
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+from ce_cli.workers import Workers
+found = set()
+for _ in range(200):
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(abs, range(4)))
+    found.add(Workers(2, forks=True).can_fork())
+print(found)
+"""
+    assert in_a_fresh_process(program) == "{True}\n"
 
 
 @given(

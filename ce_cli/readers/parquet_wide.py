@@ -72,6 +72,8 @@ def turned(
             path = Path(folder) / str(number)
             _write(path, file.iter_batches(rows, [group], list(leaves), use_threads=False), most)
             parts.append(pa.ipc.open_file(stack.enter_context(pa.OSFile(str(path)))))
+            with contextlib.suppress(OSError):  # what is open needs no name, and is gone whatever ends the process
+                path.unlink()
         schema = pa.schema([field for part in parts for field in part.schema])
         for at in range(parts[0].num_record_batches):
             pieces = [part.get_batch(at) for part in parts]

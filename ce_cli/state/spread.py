@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,15 @@ class Spread:
     def __init__(self) -> None:
         self.n = 0
         self._weighted = False
+        self._least, self._largest = math.inf, -math.inf
         self._squares, self._cross, self._weight_squares = ExactSums(), ExactSums(), ExactSums()
 
     def add(self, values: Floats, weights: Floats | None) -> None:
         """Add finite values, `(n,) float64`, with positive weights, `(n,) float64` or None for 1 each."""
+        if len(values) == 0:
+            return
         self.n += len(values)
+        self._least, self._largest = min(self._least, float(values.min())), max(self._largest, float(values.max()))
         value = factor(values)
         if weights is None:
             _add(self._squares, value.times(value))
@@ -40,6 +45,7 @@ class Spread:
     def merge(self, other: Spread) -> None:
         """Add what another state has seen."""
         self.n += other.n
+        self._least, self._largest = min(self._least, other._least), max(self._largest, other._largest)
         self._weighted |= other._weighted
         self._squares.merge(other._squares)
         self._cross.merge(other._cross)
@@ -48,17 +54,19 @@ class Spread:
     def standard_error(self, mean: Fraction, weight: Fraction) -> float | None:
         """Return √(n/(n-1) · Σw²(x-μ)²) / Σw from μ and Σw, s/√n without weights; None for fewer than two rows.
 
-        A spread within the rounding of the squares, about 3e-8 of their root mean, is 0.
+        None too for values that differ, but by no more than the rounding of the squares tells: about 3e-8 of their root mean.
         """
         if self.n < 2:
             return None
+        if self._least == self._largest:
+            return 0.0
         squares = self._squares.total()
         if self._weighted:
             left = squares - 2 * mean * self._cross.total() + mean**2 * self._weight_squares.total()
         else:
             left = squares - mean**2 * self.n
         if left <= squares * _NOISE:
-            return 0.0
+            return None
         return square_root(Fraction(self.n, self.n - 1) * left / weight**2)
 
 
