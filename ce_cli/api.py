@@ -123,6 +123,12 @@ def compare(
     """
     parsed = parsed_gates((gates,) if isinstance(gates, str) else tuple(gates))
     chosen = options_from(dict(options))
+    if not isinstance(predictions, Mapping) and not chosen.compares and baseline is None:
+        raise fail(
+            "bad_option",
+            "compare takes a mapping of names to predictions, or one that holds all models with `models` or `model_col`",
+            hint="compare({'old': 'old.csv', 'new': 'new.csv'}, 'labels.csv')",
+        )
     given = predictions if isinstance(predictions, Mapping) else {"predictions": predictions}
     if baseline is not None:
         given = {"baseline": baseline, **given}

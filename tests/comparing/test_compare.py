@@ -481,3 +481,10 @@ def test_names_of_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert with_names(["p=a.csv", "p.csv"]) == {"p": "a.csv", "p#2": "p.csv"}
     with pytest.raises(CeError, match="two models are called 'a'"):
         with_names(["a=x.csv", "a=y.csv"])
+
+
+def test_several_models_have_names():
+    with pytest.raises(CeError) as told:
+        compare(["old.csv", "new.csv"], "labels.csv")
+    assert [problem.code for problem in told.value.problems] == ["bad_option"]
+    assert "mapping" in told.value.problems[0].message
