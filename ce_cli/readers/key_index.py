@@ -183,13 +183,26 @@ class HashIndex:
                 yield places + start, rows[0], rows[1]
 
     def _repeats(self) -> Ints:
-        """Return the rows whose key an earlier one has: one after another where hashes agree."""
-        together = np.zeros(len(self._entries), dtype=np.bool_)
-        for places, _, _ in self._alike(1):
-            together[places] = together[places + 1] = True
+        """Return the rows whose key an earlier one has, ascending."""
+        again, mixed = [], []
+        for places, first, second in self._alike(1):
+            same = same_keys(self._parts, first, self._parts, second)
+            again.append(second[same])
+            mixed.append(self._entries[places[~same]] | self._row_mask)
+        # Where different keys have one hash, neighbours do not tell; of each such hash its largest entry is known here.
+        apart = np.concatenate(mixed)
+        found = np.concatenate(again)
+        if len(apart):
+            among = self._entries[np.isin(self._entries | self._row_mask, apart)] & self._row_mask
+            rows = np.sort(among.astype(np.int64))
+            found = np.concatenate([found[~np.isin(found, rows)], self._repeats_of(rows)])
+        return np.sort(found)
+
+    def _repeats_of(self, rows: Ints) -> Ints:
+        """Return those of a few rows, ascending, whose key an earlier one of them has."""
         seen: set[tuple[str, ...]] = set()
         again = []
-        for row in np.sort((self._entries[together] & self._row_mask).astype(np.int64)).tolist():
+        for row in rows.tolist():
             key = tuple(part.text(row) for part in self._parts)
             if key in seen:
                 again.append(row)
