@@ -88,7 +88,8 @@ def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
 def _ranking(comparison: Comparison, width: int) -> list[Any]:
     ranks = comparison.ranking
     reports = {model.name: model.report for model in comparison.models}
-    skills = [reports[rank.model].metrics.get("skill") for rank in ranks]
+    # The metrics of a report are those of all rows of its model, the ranking is of the common rows.
+    skills = [reports[rank.model].metrics.get("skill") for rank in ranks] if comparison.same_rows else []
     columns = [
         numbers_column("#", (str(rank.rank) for rank in ranks)),
         names_column("model", (rank.model for rank in ranks)),
@@ -100,10 +101,9 @@ def _ranking(comparison: Comparison, width: int) -> list[Any]:
             numbers_column("skill", ("-" if skill is None else cell_number(skill.value) for skill in skills))
         )
     if any(rank.infinite for rank in ranks):
-        columns += [
-            numbers_column("infinite rows", (f"{rank.infinite:,}" for rank in ranks)),
-            numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)),
-        ]
+        columns.append(numbers_column("infinite rows", (f"{rank.infinite:,}" for rank in ranks)))
+        if comparison.same_rows:
+            columns.append(numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)))
     while needed(columns) > width and len(columns) > 4:
         del columns[-1]
     title = line_of(Span("ranking", TITLE), Span(f"{GAP}loss in {comparison.unit}, the smallest first", QUIET))

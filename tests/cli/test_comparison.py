@@ -41,6 +41,13 @@ def test_two_files(tmp_path: Path) -> None:
     assert quiet == [f"{model['name']}\t{value(model)!r}" for model in document["models"]]
 
 
+def test_quiet_prints_the_losses_of_the_common_rows(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.csv", "id,prob,label\n1,0.5,1\n2,0.25,1\n")
+    two = write(tmp_path / "two.csv", "id,prob\n1,0.5\n")
+    done = ce(one, two, "--missing", "drop", "--base", "2", "-q", cwd=tmp_path, expect=0)
+    assert done.out.splitlines() == ["one\t1.0", "two\t1.0"]
+
+
 @pytest.mark.parametrize("options", [(), ("--jobs", "1"), ("--chunk-rows", "7", "--jobs", "3")])
 def test_work_is_divided_without_changing_a_number(options: tuple[str, ...], tmp_path: Path) -> None:
     assert ce(*TWO, *options, "--json", cwd=tmp_path).out == ce(*TWO, "--json", cwd=tmp_path).out

@@ -17,6 +17,7 @@ from scipy import stats
 from ce_cli import CeError, compare, evaluate
 from ce_cli.comparing.entrants import split_name, with_names
 from ce_cli.kernels.holm import adjusted
+from ce_cli.render.comparison import render_comparison
 
 if TYPE_CHECKING:
     from ce_cli import Comparison
@@ -163,6 +164,27 @@ def test_rows_that_one_model_lacks_are_left_out_and_counted() -> None:
     assert found.comparison[1].p == pytest.approx(expected.pvalue, rel=1e-9)
     assert [issue.count for issue in found.issues if issue.code == "uncommon_rows"] == [10, 10]
     assert found["m0"].counts["scored"] == 200
+
+
+def test_figures_of_different_rows_are_not_compared() -> None:
+    models, labels = frames(models=3)
+    easy = losses(models["m1"], labels).sort_values().index[:120]
+    models["m1"] = models["m1"][models["m1"]["id"].isin(easy)].reset_index(drop=True)
+    gates = ["delta.skill > -9", "delta.cross_entropy < 9", "model[m0].delta.skill < 9"]
+    found = compare(models, labels, missing="drop", gates=gates)
+    assert not found.same_rows
+    reference = losses(models["m0"], labels)
+    for name in ("m1", "m2"):
+        assert set(found[name].deltas) == {"cross_entropy"}
+        expected = (losses(models[name], labels) - reference)[easy].mean()
+        assert found[name].deltas["cross_entropy"].value == pytest.approx(expected, rel=1e-11)
+    why = [(gate.passed, gate.reason) for gate in found.gates]
+    assert why[:2] == [(False, "the models were not scored on the same rows")] * 2
+    assert why[2:4] == [(True, None)] * 2
+    assert why[4] == (False, "m0 is the reference: the others are compared with it")
+    page = render_comparison(found, width=120, color=False)
+    assert "skill" not in page.partition("differences from")[0]
+    assert compare({name: models[name] for name in ("m0", "m2")}, labels).same_rows
 
 
 def test_invalid_rows_of_one_model_are_left_out_of_all() -> None:
