@@ -143,7 +143,9 @@ class LossSink:
         self._held.put(self._model, prepared)
 
     def restart(self) -> None:
-        """Nothing that was held stays wrong: the rows come again, and say the same."""
+        """Forget what was counted; what was held stays right, since the rows come again and say the same."""
+        assert self._held is not None  # as in `write`
+        self._held.odd[self._model] = _Odd()
 
     def complete(self, state: EvalState) -> None:
         """There is nothing to finish."""
@@ -374,7 +376,7 @@ class HeldLosses:
         self._weight: Floats | None = None
         self._label: Ints | None = None
         self._groups: dict[str, _HeldGroups] = {}
-        self.odd = _Odd()
+        self.odd = [_Odd() for _ in range(models)]
 
     def put(self, model: int, found: RowLosses) -> None:
         """Hold the losses of some rows of one model."""
@@ -385,10 +387,10 @@ class HeldLosses:
         self._losses[model][found.rows] = found.loss
         there = ~np.isnan(found.loss)
         if found.odd is not None:
-            self.odd.labels.add(np.sort(found.rows[found.odd]))
+            self.odd[model].labels.add(np.sort(found.rows[found.odd]))
         rows = found.rows[there]
         if found.weight is not None:
-            self._put_weight(rows, found.weight[there])
+            self._put_weight(model, rows, found.weight[there])
         if found.label is not None:
             self._label = _grown(np.zeros(0, dtype=np.int64) if self._label is None else self._label, size, _UNSET)
             self._label[rows] = found.label[there]
@@ -409,12 +411,12 @@ class HeldLosses:
             }
             yield np.stack([own[at] for own in losses]), None if weight is None else weight[at], code, groups or None
 
-    def _put_weight(self, rows: Ints, weight: Floats) -> None:
+    def _put_weight(self, model: int, rows: Ints, weight: Floats) -> None:
         size = int(rows.max()) + 1 if len(rows) else 0
         before = np.zeros(0) if self._weight is None else self._weight
         self._weight = _grown(before, size, np.nan)
         held = self._weight[rows]
-        self.odd.weights.add(np.sort(rows[~np.isnan(held) & (held != weight)]))
+        self.odd[model].weights.add(np.sort(rows[~np.isnan(held) & (held != weight)]))
         self._weight[rows] = np.where(np.isnan(held), weight, held)
 
 
@@ -471,5 +473,6 @@ def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None) -> Paired:
         rows = np.arange(start, start + losses.shape[1])
         whole.paired.add(losses, weight, label, groups, _units(rows, groups))
         start += losses.shape[1]
-    whole.odd.merge(held.odd)
+    for odd in held.odd:
+        whole.odd.merge(odd)
     return _paired(entrants, outcomes, whole)

@@ -42,9 +42,8 @@ def test_two_files(tmp_path: Path) -> None:
 
 
 def test_quiet_prints_the_losses_of_the_common_rows(tmp_path: Path) -> None:
-    one = write(tmp_path / "one.csv", "id,prob,label\n1,0.5,1\n2,0.25,1\n")
-    two = write(tmp_path / "two.csv", "id,prob\n1,0.5\n")
-    done = ce(one, two, "--missing", "drop", "--base", "2", "-q", cwd=tmp_path, expect=0)
+    write(tmp_path, one="id,prob,label\n1,0.5,1\n2,0.25,1\n", two="id,prob,label\n1,0.5,1\n")
+    done = ce("one.csv", "two.csv", "--missing", "drop", "--base", "2", "-q", cwd=tmp_path, expect=0)
     assert done.out.splitlines() == ["one\t1.0", "two\t1.0"]
 
 

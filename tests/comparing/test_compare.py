@@ -256,6 +256,24 @@ def test_weights_that_differ_are_refused(step: int) -> None:
         compare(models, labels, weight_col="weight")
 
 
+@pytest.mark.parametrize("chunk_rows", [7, 1000])
+@pytest.mark.parametrize("what", ["weight", "label"])
+def test_a_row_that_differs_is_counted_once_where_the_pass_begins_again(what: str, chunk_rows: int) -> None:
+    rng = np.random.default_rng(2)
+    one = pd.DataFrame({"id": [f"k{at}" for at in range(100)], "prob": rng.uniform(0.1, 0.9, 100)})
+    one = one.assign(label=[0, 1] * 50, weight=1.0)
+    two = one.copy()
+    two.loc[6, what] = 1 if what == "label" else 2.0
+    two = two.iloc[[*range(98), 99, 98]].reset_index(drop=True)  # seen to be in another order at the end only
+    labels = one[["id", "label"]] if what == "weight" else None
+    models = {
+        name: frame.drop(columns="label") if what == "weight" else frame for name, frame in (("one", one), ("two", two))
+    }
+    with pytest.raises(CeError, match=f"in 1 row of .* the {what} is not the same") as caught:
+        compare(models, labels, weight_col="weight", chunk_rows=chunk_rows)
+    assert [(problem.count, problem.rows) for problem in caught.value.problems] == [(1, (7,))]
+
+
 def sliced(n: int = 300) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     models, labels = frames(n, seed=1)
     rng = np.random.default_rng(1)
