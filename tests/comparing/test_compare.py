@@ -256,6 +256,24 @@ def test_weights_that_differ_are_refused(step: int) -> None:
         compare(models, labels, weight_col="weight")
 
 
+@pytest.mark.parametrize("step", [1, -1])
+@pytest.mark.parametrize("option", ["by", "cluster"])
+def test_slices_and_clusters_that_differ_are_refused(option: str, step: int) -> None:
+    models, labels = frames(60, models=2)
+    device = np.array(["x", "y"])[np.arange(60) % 2]
+    models = {name: frame.assign(device=device) for name, frame in models.items()}
+    asked: dict[str, Any] = {option: "device"}
+    models["m1"] = models["m1"].iloc[::step].reset_index(drop=True)
+    compare(models, labels, **asked)
+    models["m1"].loc[models["m1"]["id"].isin([4, 9]), "device"] = "z"
+    with pytest.raises(CeError, match="in 2 rows of <labels> the column device is not the same") as caught:
+        compare(models, labels, **asked, chunk_rows=7)
+    (problem,) = caught.value.problems
+    assert (problem.column, problem.rows, problem.count) == ("device", (5, 10), 2)
+    models["m1"] = models["m1"].drop(columns="device")  # then it is that of the labels
+    compare(models, labels.assign(device=device), **asked)
+
+
 @pytest.mark.parametrize("chunk_rows", [7, 1000])
 @pytest.mark.parametrize("what", ["weight", "label"])
 def test_a_row_that_differs_is_counted_once_where_the_pass_begins_again(what: str, chunk_rows: int) -> None:
