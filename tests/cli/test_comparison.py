@@ -41,6 +41,14 @@ def test_two_files(tmp_path: Path) -> None:
     assert quiet == [f"{model['name']}\t{value(model)!r}" for model in document["models"]]
 
 
+@pytest.mark.parametrize("options", [(), ("--task", "tokens")])
+def test_tokens_of_several_models_are_not_paired(options: tuple[str, ...], tmp_path: Path) -> None:
+    trigram = SAMPLES / "language" / "trigram.csv"
+    done = ce(trigram, trigram, *options, cwd=tmp_path, expect=2)
+    assert "error[bad_option]: tokens of several models cannot be paired" in done.err
+    assert "--baseline REPORT.json" in done.err
+
+
 def test_quiet_prints_the_losses_of_the_common_rows(tmp_path: Path) -> None:
     write(tmp_path, one="id,prob,label\n1,0.5,1\n2,0.25,1\n", two="id,prob,label\n1,0.5,1\n")
     done = ce("one.csv", "two.csv", "--missing", "drop", "--base", "2", "-q", cwd=tmp_path, expect=0)
