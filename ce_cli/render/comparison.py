@@ -144,7 +144,7 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
         numbers_column("same", (f"{row.ties:,}" for row in rows)),
         numbers_column(
             "detectable",
-            ("-" if row.smallest_detectable is None else cell_number(row.smallest_detectable) for row in rows),
+            (cell_number(row.smallest_detectable) if row.smallest_detectable else "-" for row in rows),
         ),
     ]
     if not any(row.ties for row in rows):
@@ -182,7 +182,9 @@ def _in_words(row: Difference, comparison: Comparison) -> str:
         return (
             f"{NOT_DETECTED} {row.model}: no test{why}; better than {row.reference} in {improved} of {row.rows:,} rows"
         )
-    if row.detected or row.smallest_detectable is None:
+    if row.ties == row.rows:
+        return f"{NOT_DETECTED} {row.model}: its loss is that of {row.reference} in every row"
+    if row.detected or not row.smallest_detectable:
         return ""
     rows = plural(row.rows, "row")
     return (

@@ -219,7 +219,12 @@ def test_infinite_losses_have_no_test_but_wins() -> None:
 
 def test_a_model_against_itself() -> None:
     models, labels = frames(50, models=1)
-    row = compare({"a": models["m0"], "b": models["m0"]}, labels).comparison[0]
+    found = compare({"a": models["m0"], "b": models["m0"]}, labels, gates="model[a].delta.skill < 1")
+    page = render_comparison(found, width=80, color=False)
+    assert "b: its loss is that of a in every row" in page
+    assert "in 80 of 100 cases" not in page
+    assert found.gates[0].reason == "a is the reference: the others are compared with it"
+    row = found.comparison[0]
     assert (row.t, row.p, row.detected, row.ties, row.share_improved) == (0.0, 1.0, False, 50, 0.0)
     assert row.difference is not None
     assert (row.difference.value, row.difference.lower, row.difference.upper) == (0.0, 0.0, 0.0)
