@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,6 +95,12 @@ def test_a_baseline_of_predictions_or_of_figures(tmp_path: Path) -> None:
     assert done.json["deltas"]["cross_entropy"].keys() == {"value"}
     text = ce(*new, "--baseline", "old.json", "--gate", "delta.cross_entropy.upper < 1", cwd=tmp_path, expect=1).out
     assert "the differences from old.json are of values alone" in " ".join(text.split())
+    printed = text.partition("differences from the baseline")[2].splitlines()
+    rows = {words[0]: words[1:] for words in map(str.split, printed) if words}
+    before = json.loads(old)
+    for name in ("cross_entropy", "accuracy", "skill"):
+        here, difference = map(float, rows[name])
+        assert difference == pytest.approx(here - value(before, name), abs=2e-5)
     assert ce(*TWO, "--baseline", "old.json", cwd=tmp_path, expect=2).codes == ["bad_option"]
     assert ce(*new, "--baseline", "none.json", cwd=tmp_path, expect=2).codes == ["no_such_file"]
 
