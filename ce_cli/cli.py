@@ -582,7 +582,8 @@ def _show_comparison(comparison: Comparison, values: dict[str, Any]) -> None:
     if values["json"]:
         _print(comparison.to_json(indent=2), sys.stdout)
     elif values["quiet"]:
-        lines = [f"{safe(model.name)}\t{model.report.cross_entropy.value!r}" for model in comparison.models]
+        loss = {rank.model: rank.cross_entropy.value for rank in comparison.ranking}  # on the common rows
+        lines = [f"{safe(model.name)}\t{loss[model.name]!r}" for model in comparison.models]
         _print("\n".join(lines), sys.stdout)
     else:
         from ce_cli.render.comparison import render_comparison

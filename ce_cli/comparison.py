@@ -143,6 +143,11 @@ class Comparison:
         return self.models[1:]
 
     @property
+    def same_rows(self) -> bool:
+        """True where no model has scored a row that another has not."""
+        return not any(one.only_model or one.only_reference for one in self.comparison)
+
+    @property
     def passed(self) -> bool:
         """True where every gate passed (also where there is none)."""
         return all(gate.passed for gate in self.gates)

@@ -181,6 +181,8 @@ class DeltaSubject:
 
     def observe(self, report: Report) -> Observation:
         """Look the difference up; absent where there is nothing to compare with, and where both sides are infinite."""
+        if self.name not in report.deltas and report.no_deltas is not None:
+            return Observation(None, report.no_deltas)
         if not report.deltas:
             return Observation(None, "there is nothing to compare with: name two PREDICTIONS, or pass --baseline")
         if self.name not in report.deltas:

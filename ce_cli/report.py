@@ -134,7 +134,7 @@ class Report:
     rows = scored + ignored + dropped + zero_weight + unscored, where dropped = invalid + unmatched_predictions. `sections` has
     what was asked beside the metrics, by name, as plain JSON values (floats may be infinite): `report.sections["slices"]`.
     `deltas` are the differences of its metrics from those of the reference of a comparison, or of a baseline; empty where
-    there is neither.
+    there is neither. `no_deltas` says why those of a comparison lack what the metrics have, where they do.
     """
 
     version: str
@@ -158,6 +158,7 @@ class Report:
     gates: tuple[GateResult, ...] = field(default=())
     sections: Mapping[str, Any] = field(default_factory=dict)
     deltas: Mapping[str, Metric] = field(default_factory=dict)
+    no_deltas: str | None = None
 
     @property
     def passed(self) -> bool:

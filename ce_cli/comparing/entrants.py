@@ -99,6 +99,8 @@ def of_files(files: Mapping[str, DataSet], labels: DataSet | None, options: Opti
                 entrants.append(_beside_reference(name, data, entrants[0], options))
             else:
                 entrants.append(Entrant(name, data, labels, prepare(data, labels, options), options))
+            if len(files) > 1:
+                _check_pairable(entrants[0])  # before more is prepared, which labels of tokens would lead astray
         except CeError as error:
             if not entrants:
                 raise
@@ -219,6 +221,15 @@ def with_reference(entrants: Sequence[Entrant], reference: str | None) -> list[E
     return [entrants[first], *entrants[:first], *entrants[first + 1 :]]
 
 
+def _check_pairable(entrant: Entrant) -> None:
+    if entrant.context.plan.task == "tokens":
+        raise fail(
+            "bad_option",
+            "tokens of several models cannot be paired: each model may cut the text in its own way",
+            hint="evaluate the reference with --json, and each other model with --baseline REPORT.json for the differences",
+        )
+
+
 def check_alike(entrants: Sequence[Entrant]) -> None:
     """Raise bad_option where the losses of two models would not be comparable."""
     first = entrants[0]
@@ -227,12 +238,7 @@ def check_alike(entrants: Sequence[Entrant]) -> None:
         if one.plan.task != two.plan.task:
             message = f"{first.name} is of task {one.plan.task}, but {other.name} of {two.plan.task}"
             raise fail("bad_option", message, file=other.predictions.path, hint="say which with --task")
-        if one.plan.task == "tokens":
-            raise fail(
-                "bad_option",
-                "tokens of several models cannot be paired: each model may cut the text in its own way",
-                hint="evaluate the reference with --json, and each other model with --baseline REPORT.json for the differences",
-            )
+        _check_pairable(first)
         if one.plan.task == "regression" and one.plan.own.bins.edges != two.plan.own.bins.edges:
             message = f"{first.name} and {other.name} have different bins: their losses cannot be compared"
             raise fail(

@@ -46,7 +46,8 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
     ]
     first = reports[0]
     for at, difference in enumerate(differences, start=1):
-        reports[at] = replace(reports[at], deltas=deltas(reports[at].metrics, first.metrics, difference.difference))
+        reports[at] = _with_deltas(reports[at], first, difference)
+    reports[0] = replace(first, no_deltas=f"{names[0]} is the reference: the others are compared with it")
     return Comparison(
         version=first.version,
         task=first.task,
@@ -60,6 +61,14 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
         comparison=tuple(differences),
         issues=tuple(_issues(names, losses, differences)),
     )
+
+
+def _with_deltas(report: Report, reference: Report, difference: Difference) -> Report:
+    """Return a candidate's report with its deltas: of the paired loss alone where the metrics are those of different rows."""
+    if not (difference.only_model or difference.only_reference):
+        return replace(report, deltas=deltas(report.metrics, reference.metrics, difference.difference))
+    paired = {} if difference.difference is None else {"cross_entropy": difference.difference}
+    return replace(report, deltas=paired, no_deltas="the models were not scored on the same rows")
 
 
 def deltas(

@@ -56,7 +56,8 @@ class RowLosses(NamedTuple):
     rows: the numbers of their labels, from 0. loss: nats, NaN where the row is not scored. weight: NaN likewise, None for 1
     each. label: the class, as the reference numbers it, UNKNOWN for none; None where rows have no single class. odd: where the
     label differs from that of the reference; None for nowhere. groups: what the rows
-    belong to, as the file of the reference has it; None for the other models.
+    belong to, as the file of the reference has it; None for the other models. cells: of columns that every model may have of
+    its own, a hash of each cell.
     """
 
     rows: Ints
@@ -65,6 +66,7 @@ class RowLosses(NamedTuple):
     label: Ints | None
     odd: Bools | None
     groups: Mapping[str, Groups] | None = None
+    cells: Mapping[str, Words] | None = None
 
 
 class Grouping:
@@ -106,8 +108,10 @@ class LossSink:
         grouping: Grouping | None = None,
         held: HeldLosses | None = None,
         model: int = 0,
+        own: Sequence[str] = (),
     ) -> None:
         self._grouping = grouping
+        self._own = {role: context.layout.roles[role] for role in own}
         number = {name: at for at, name in enumerate(classes)}
         self._code = np.array([number.get(name, UNKNOWN) for name in context.plan.classes], dtype=np.int64)
         self._roles = {role: place for role, place in context.layout.roles.items() if role.startswith(OWN_LABEL)}
@@ -135,7 +139,15 @@ class LossSink:
         if weight is not None:
             loss[~(weight > 0)] = np.nan  # its class weighs nothing
         groups = None if self._grouping is None else self._grouping.groups(rows.pair)
-        return RowLosses(rows.pair.label_rows, loss, weight, label if classed else None, self._odd(rows.pair), groups)
+        return RowLosses(
+            rows.pair.label_rows,
+            loss,
+            weight,
+            label if classed else None,
+            self._odd(rows.pair),
+            groups,
+            self._cells(rows.pair),
+        )
 
     def write(self, prepared: RowLosses) -> None:
         """Hold what is to be paired later."""
@@ -143,10 +155,20 @@ class LossSink:
         self._held.put(self._model, prepared)
 
     def restart(self) -> None:
-        """Nothing that was held stays wrong: the rows come again, and say the same."""
+        """Forget what was counted; what was held stays right, since the rows come again and say the same."""
+        assert self._held is not None  # as in `write`
+        self._held.odd[self._model] = _Odd()
 
     def complete(self, state: EvalState) -> None:
         """There is nothing to finish."""
+
+    def _cells(self, pair: Pair) -> dict[str, Words]:
+        found = {}
+        for place in self._own.values():
+            groups = groups_of((pair.predictions if place.side == "predictions" else pair.labels).column(place.column))
+            names = pa.array([without_zeros(name) for name in groups.names], pa.string())
+            found[place.column] = text_words(names)[groups.codes]
+        return found
 
     def _odd(self, pair: Pair) -> Bools | None:
         odd = None
@@ -185,21 +207,35 @@ class _Odd:
 
     labels: Tally = field(default_factory=Tally)
     weights: Tally = field(default_factory=Tally)
+    columns: dict[str, Tally] = field(default_factory=dict)
+
+    def add_cells(self, column: str, rows: Ints) -> None:
+        """Add rows, ascending, whose cells of a column are not those of the reference."""
+        if len(rows):
+            self.columns.setdefault(column, Tally()).add(rows)
 
     def merge(self, other: _Odd) -> None:
         self.labels.merge(other.labels)
         self.weights.merge(other.weights)
+        for column, tally in other.columns.items():
+            self.columns.setdefault(column, Tally()).merge(tally)
 
     def problems(self, entrants: Sequence[Entrant]) -> list[Problem]:
         found = []
         for tally, what, option in ((self.labels, "label", "--labels"), (self.weights, "weight", "--weight-col")):
-            if tally.count:
-                one = tally.count == 1
-                message = f"the models are not judged alike: in {tally.count:,} row{'' if one else 's'} of "
-                message += f"{_judge(entrants)} the {what} is not the same for all of them"
-                hint = f"models are compared on the same {what}s: name those that are right with {option}"
-                found.append(Problem("bad_option", message, rows=tally.first, count=tally.count, hint=hint))
-        return found
+            hint = f"models are compared on the same {what}s: name those that are right with {option}"
+            found.append(_unlike(tally, what, entrants, hint))
+        for column, tally in sorted(self.columns.items()):
+            hint = "models are compared on the same slices and clusters: put the column into the file of --labels alone"
+            found.append(_unlike(tally, f"column {column}", entrants, hint, column))
+        return [problem for problem in found if problem.count]
+
+
+def _unlike(tally: Tally, what: str, entrants: Sequence[Entrant], hint: str, column: str | None = None) -> Problem:
+    rows = f"{tally.count:,} row{'' if tally.count == 1 else 's'}"
+    file = _judge(entrants)
+    message = f"the models are not judged alike: in {rows} of {file} the {what} is not the same for all of them"
+    return Problem("bad_option", message, column=column, rows=tally.first, count=tally.count, hint=hint)
 
 
 def _judge(entrants: Sequence[Entrant]) -> str:
@@ -224,6 +260,10 @@ class _Together(NamedTuple):
             if weight is not None and one.weight is not None:
                 there = ~np.isnan(one.loss) & ~np.isnan(found[0].loss)
                 self.odd.weights.add(found[0].rows[there & (weight != one.weight)])
+        for one in found[1:]:
+            both = ~np.isnan(one.loss) & ~np.isnan(found[0].loss)
+            for (column, mine), cells in zip((found[0].cells or {}).items(), (one.cells or {}).values(), strict=True):
+                self.odd.add_cells(column, found[0].rows[both & (mine != cells)])
         self.paired.add(losses, weight, label, found[0].groups, _units(found[0].rows, found[0].groups))
 
     def merge(self, other: _Together) -> None:
@@ -273,14 +313,23 @@ def _grouping(reference: Entrant) -> Grouping:
     return Grouping(reference.context, reference.options)
 
 
+def _own_columns(entrants: Sequence[Entrant]) -> list[str]:
+    """Return the roles of slices and clusters that files of several models have, which may not say the same."""
+    if len({id(one.predictions) for one in entrants}) == 1:
+        return []
+    roles = [role for role in entrants[0].context.layout.roles if role == CLUSTER or role.startswith("by:")]
+    return [role for role in roles if any(one.context.layout.roles[role].side == "predictions" for one in entrants)]
+
+
 def _in_step(entrants: Sequence[Entrant], options: Options, watcher: Watcher | None) -> Paired:
     """Take the rows of all models side by side. Raises OutOfOrderError where one stands in another order."""
     classes = entrants[0].context.plan.classes
     counts = [AlignmentCounts() for _ in entrants]
     jobs = _shared(entrants)
     grouping = _grouping(entrants[0])
+    own = _own_columns(entrants)
     teams = [
-        Worker(one.context, one.options, [LossSink(one.context, classes, grouping if at == 0 else None)])
+        Worker(one.context, one.options, [LossSink(one.context, classes, grouping if at == 0 else None, own=own)])
         for at, one in enumerate(entrants)
     ]
     free: list[_Together] = []
@@ -374,7 +423,8 @@ class HeldLosses:
         self._weight: Floats | None = None
         self._label: Ints | None = None
         self._groups: dict[str, _HeldGroups] = {}
-        self.odd = _Odd()
+        self._cells: list[Words] = []  # of the reference
+        self.odd = [_Odd() for _ in range(models)]
 
     def put(self, model: int, found: RowLosses) -> None:
         """Hold the losses of some rows of one model."""
@@ -385,13 +435,14 @@ class HeldLosses:
         self._losses[model][found.rows] = found.loss
         there = ~np.isnan(found.loss)
         if found.odd is not None:
-            self.odd.labels.add(np.sort(found.rows[found.odd]))
+            self.odd[model].labels.add(np.sort(found.rows[found.odd]))
         rows = found.rows[there]
         if found.weight is not None:
-            self._put_weight(rows, found.weight[there])
+            self._put_weight(model, rows, found.weight[there])
         if found.label is not None:
             self._label = _grown(np.zeros(0, dtype=np.int64) if self._label is None else self._label, size, _UNSET)
             self._label[rows] = found.label[there]
+        self._put_cells(model, found.rows, there, found.cells or {})
         for name, groups in (found.groups or {}).items():
             self._groups.setdefault(name, _HeldGroups()).put(found.rows, groups)
 
@@ -409,12 +460,26 @@ class HeldLosses:
             }
             yield np.stack([own[at] for own in losses]), None if weight is None else weight[at], code, groups or None
 
-    def _put_weight(self, rows: Ints, weight: Floats) -> None:
+    def _put_cells(self, model: int, rows: Ints, there: Bools, cells: Mapping[str, Words]) -> None:
+        """Hold the cells of the reference, which comes first, and compare with them those of the other models."""
+        if model == 0:
+            size = int(rows.max()) + 1
+            before = self._cells or [np.zeros(0, dtype=np.uint64) for _ in cells]
+            self._cells = [_grown(held, size, 0) for held in before]
+            for held, own in zip(self._cells, cells.values(), strict=True):
+                held[rows] = own
+            return
+        reference = _fitted(self._losses[0], int(rows.max()) + 1, np.nan)[rows]
+        both = there & ~np.isnan(reference)
+        for (column, own), held in zip(cells.items(), self._cells, strict=True):
+            self.odd[model].add_cells(column, np.sort(rows[both][own[both] != held[rows[both]]]))
+
+    def _put_weight(self, model: int, rows: Ints, weight: Floats) -> None:
         size = int(rows.max()) + 1 if len(rows) else 0
         before = np.zeros(0) if self._weight is None else self._weight
         self._weight = _grown(before, size, np.nan)
         held = self._weight[rows]
-        self.odd.weights.add(np.sort(rows[~np.isnan(held) & (held != weight)]))
+        self.odd[model].weights.add(np.sort(rows[~np.isnan(held) & (held != weight)]))
         self._weight[rows] = np.where(np.isnan(held), weight, held)
 
 
@@ -453,13 +518,14 @@ def _grown(values: Any, size: int, fill: float) -> Any:
 def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None) -> Paired:
     """Take one model after another, each joined with the labels, and pair what they have at the end."""
     held = HeldLosses(len(entrants))
+    own = _own_columns(entrants)
     grouping = _grouping(entrants[0])
     classes = entrants[0].context.plan.classes
     concluding = [
         partial(
             run,
             Job(one.predictions, one.labels, one.context, one.options),
-            [LossSink(one.context, classes, grouping if model == 0 else None, held, model)],
+            [LossSink(one.context, classes, grouping if model == 0 else None, held, model, own)],
             watcher,
         )
         for model, one in enumerate(entrants)
@@ -471,5 +537,6 @@ def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None) -> Paired:
         rows = np.arange(start, start + losses.shape[1])
         whole.paired.add(losses, weight, label, groups, _units(rows, groups))
         start += losses.shape[1]
-    whole.odd.merge(held.odd)
+    for odd in held.odd:
+        whole.odd.merge(odd)
     return _paired(entrants, outcomes, whole)

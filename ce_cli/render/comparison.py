@@ -88,7 +88,8 @@ def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
 def _ranking(comparison: Comparison, width: int) -> list[Any]:
     ranks = comparison.ranking
     reports = {model.name: model.report for model in comparison.models}
-    skills = [reports[rank.model].metrics.get("skill") for rank in ranks]
+    # The metrics of a report are those of all rows of its model, the ranking is of the common rows.
+    skills = [reports[rank.model].metrics.get("skill") for rank in ranks] if comparison.same_rows else []
     columns = [
         numbers_column("#", (str(rank.rank) for rank in ranks)),
         names_column("model", (rank.model for rank in ranks)),
@@ -100,10 +101,9 @@ def _ranking(comparison: Comparison, width: int) -> list[Any]:
             numbers_column("skill", ("-" if skill is None else cell_number(skill.value) for skill in skills))
         )
     if any(rank.infinite for rank in ranks):
-        columns += [
-            numbers_column("infinite rows", (f"{rank.infinite:,}" for rank in ranks)),
-            numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)),
-        ]
+        columns.append(numbers_column("infinite rows", (f"{rank.infinite:,}" for rank in ranks)))
+        if comparison.same_rows:
+            columns.append(numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)))
     while needed(columns) > width and len(columns) > 4:
         del columns[-1]
     title = line_of(Span("ranking", TITLE), Span(f"{GAP}loss in {comparison.unit}, the smallest first", QUIET))
@@ -144,7 +144,7 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
         numbers_column("same", (f"{row.ties:,}" for row in rows)),
         numbers_column(
             "detectable",
-            ("-" if row.smallest_detectable is None else cell_number(row.smallest_detectable) for row in rows),
+            (cell_number(row.smallest_detectable) if row.smallest_detectable else "-" for row in rows),
         ),
     ]
     if not any(row.ties for row in rows):
@@ -182,7 +182,9 @@ def _in_words(row: Difference, comparison: Comparison) -> str:
         return (
             f"{NOT_DETECTED} {row.model}: no test{why}; better than {row.reference} in {improved} of {row.rows:,} rows"
         )
-    if row.detected or row.smallest_detectable is None:
+    if row.ties == row.rows:
+        return f"{NOT_DETECTED} {row.model}: its loss is that of {row.reference} in every row"
+    if row.detected or not row.smallest_detectable:
         return ""
     rows = plural(row.rows, "row")
     return (

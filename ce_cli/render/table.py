@@ -90,6 +90,7 @@ def render_table(report: Report, *, width: int, color: bool) -> str:
         _classes(report, width, "━" if color else "#"),
         _worst(report, width),
         *_sections(report, width, color=color),
+        _deltas(report, width),
         _issues(report.issues, width),
         _gates(report.gates, width),
         _signature(report.signature, width),
@@ -107,6 +108,14 @@ def _sections(report: Report, width: int, *, color: bool) -> Iterator[list[Text]
     for name in report.sections:
         module = import_module(f"ce_cli.render.sections.{name}")
         yield module.lines(report, width, color=color)
+
+
+def _deltas(report: Report, width: int) -> list[Text]:
+    if not report.deltas:
+        return []
+    from ce_cli.render import deltas
+
+    return deltas.lines(report, width)
 
 
 def _printed(page: Text, color: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +40,20 @@ def test_two_files(tmp_path: Path) -> None:
     assert [rank["model"] for rank in document["ranking"]] == ["lr", "gb"]
     quiet = ce(*TWO, "--quiet", cwd=tmp_path, expect=0).out.splitlines()
     assert quiet == [f"{model['name']}\t{value(model)!r}" for model in document["models"]]
+
+
+@pytest.mark.parametrize("options", [(), ("--task", "tokens")])
+def test_tokens_of_several_models_are_not_paired(options: tuple[str, ...], tmp_path: Path) -> None:
+    trigram = SAMPLES / "language" / "trigram.csv"
+    done = ce(trigram, trigram, *options, cwd=tmp_path, expect=2)
+    assert "error[bad_option]: tokens of several models cannot be paired" in done.err
+    assert "--baseline REPORT.json" in done.err
+
+
+def test_quiet_prints_the_losses_of_the_common_rows(tmp_path: Path) -> None:
+    write(tmp_path, one="id,prob,label\n1,0.5,1\n2,0.25,1\n", two="id,prob,label\n1,0.5,1\n")
+    done = ce("one.csv", "two.csv", "--missing", "drop", "--base", "2", "-q", cwd=tmp_path, expect=0)
+    assert done.out.splitlines() == ["one\t1.0", "two\t1.0"]
 
 
 @pytest.mark.parametrize("options", [(), ("--jobs", "1"), ("--chunk-rows", "7", "--jobs", "3")])
@@ -80,6 +95,12 @@ def test_a_baseline_of_predictions_or_of_figures(tmp_path: Path) -> None:
     assert done.json["deltas"]["cross_entropy"].keys() == {"value"}
     text = ce(*new, "--baseline", "old.json", "--gate", "delta.cross_entropy.upper < 1", cwd=tmp_path, expect=1).out
     assert "the differences from old.json are of values alone" in " ".join(text.split())
+    printed = text.partition("differences from the baseline")[2].splitlines()
+    rows = {words[0]: words[1:] for words in map(str.split, printed) if words}
+    before = json.loads(old)
+    for name in ("cross_entropy", "accuracy", "skill"):
+        here, difference = map(float, rows[name])
+        assert difference == pytest.approx(here - value(before, name), abs=2e-5)
     assert ce(*TWO, "--baseline", "old.json", cwd=tmp_path, expect=2).codes == ["bad_option"]
     assert ce(*new, "--baseline", "none.json", cwd=tmp_path, expect=2).codes == ["no_such_file"]
 

@@ -17,6 +17,7 @@ from scipy import stats
 from ce_cli import CeError, compare, evaluate
 from ce_cli.comparing.entrants import split_name, with_names
 from ce_cli.kernels.holm import adjusted
+from ce_cli.render.comparison import render_comparison
 
 if TYPE_CHECKING:
     from ce_cli import Comparison
@@ -165,6 +166,27 @@ def test_rows_that_one_model_lacks_are_left_out_and_counted() -> None:
     assert found["m0"].counts["scored"] == 200
 
 
+def test_figures_of_different_rows_are_not_compared() -> None:
+    models, labels = frames(models=3)
+    easy = losses(models["m1"], labels).sort_values().index[:120]
+    models["m1"] = models["m1"][models["m1"]["id"].isin(easy)].reset_index(drop=True)
+    gates = ["delta.skill > -9", "delta.cross_entropy < 9", "model[m0].delta.skill < 9"]
+    found = compare(models, labels, missing="drop", gates=gates)
+    assert not found.same_rows
+    reference = losses(models["m0"], labels)
+    for name in ("m1", "m2"):
+        assert set(found[name].deltas) == {"cross_entropy"}
+        expected = (losses(models[name], labels) - reference)[easy].mean()
+        assert found[name].deltas["cross_entropy"].value == pytest.approx(expected, rel=1e-11)
+    why = [(gate.passed, gate.reason) for gate in found.gates]
+    assert why[:2] == [(False, "the models were not scored on the same rows")] * 2
+    assert why[2:4] == [(True, None)] * 2
+    assert why[4] == (False, "m0 is the reference: the others are compared with it")
+    page = render_comparison(found, width=120, color=False)
+    assert "skill" not in page.partition("differences from")[0]
+    assert compare({name: models[name] for name in ("m0", "m2")}, labels).same_rows
+
+
 def test_invalid_rows_of_one_model_are_left_out_of_all() -> None:
     models, labels = frames(models=2)
     models["m1"].loc[3, "prob_ant"] = 2.0
@@ -197,7 +219,12 @@ def test_infinite_losses_have_no_test_but_wins() -> None:
 
 def test_a_model_against_itself() -> None:
     models, labels = frames(50, models=1)
-    row = compare({"a": models["m0"], "b": models["m0"]}, labels).comparison[0]
+    found = compare({"a": models["m0"], "b": models["m0"]}, labels, gates="model[a].delta.skill < 1")
+    page = render_comparison(found, width=80, color=False)
+    assert "b: its loss is that of a in every row" in page
+    assert "in 80 of 100 cases" not in page
+    assert found.gates[0].reason == "a is the reference: the others are compared with it"
+    row = found.comparison[0]
     assert (row.t, row.p, row.detected, row.ties, row.share_improved) == (0.0, 1.0, False, 50, 0.0)
     assert row.difference is not None
     assert (row.difference.value, row.difference.lower, row.difference.upper) == (0.0, 0.0, 0.0)
@@ -232,6 +259,42 @@ def test_weights_that_differ_are_refused(step: int) -> None:
     models["m1"] = models["m1"].iloc[::step].reset_index(drop=True)
     with pytest.raises(CeError, match="the weight is not the same"):
         compare(models, labels, weight_col="weight")
+
+
+@pytest.mark.parametrize("step", [1, -1])
+@pytest.mark.parametrize("option", ["by", "cluster"])
+def test_slices_and_clusters_that_differ_are_refused(option: str, step: int) -> None:
+    models, labels = frames(60, models=2)
+    device = np.array(["x", "y"])[np.arange(60) % 2]
+    models = {name: frame.assign(device=device) for name, frame in models.items()}
+    asked: dict[str, Any] = {option: "device"}
+    models["m1"] = models["m1"].iloc[::step].reset_index(drop=True)
+    compare(models, labels, **asked)
+    models["m1"].loc[models["m1"]["id"].isin([4, 9]), "device"] = "z"
+    with pytest.raises(CeError, match="in 2 rows of <labels> the column device is not the same") as caught:
+        compare(models, labels, **asked, chunk_rows=7)
+    (problem,) = caught.value.problems
+    assert (problem.column, problem.rows, problem.count) == ("device", (5, 10), 2)
+    models["m1"] = models["m1"].drop(columns="device")  # then it is that of the labels
+    compare(models, labels.assign(device=device), **asked)
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 1000])
+@pytest.mark.parametrize("what", ["weight", "label"])
+def test_a_row_that_differs_is_counted_once_where_the_pass_begins_again(what: str, chunk_rows: int) -> None:
+    rng = np.random.default_rng(2)
+    one = pd.DataFrame({"id": [f"k{at}" for at in range(100)], "prob": rng.uniform(0.1, 0.9, 100)})
+    one = one.assign(label=[0, 1] * 50, weight=1.0)
+    two = one.copy()
+    two.loc[6, what] = 1 if what == "label" else 2.0
+    two = two.iloc[[*range(98), 99, 98]].reset_index(drop=True)  # seen to be in another order at the end only
+    labels = one[["id", "label"]] if what == "weight" else None
+    models = {
+        name: frame.drop(columns="label") if what == "weight" else frame for name, frame in (("one", one), ("two", two))
+    }
+    with pytest.raises(CeError, match=f"in 1 row of .* the {what} is not the same") as caught:
+        compare(models, labels, weight_col="weight", chunk_rows=chunk_rows)
+    assert [(problem.count, problem.rows) for problem in caught.value.problems] == [(1, (7,))]
 
 
 def sliced(n: int = 300) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

@@ -1,0 +1,27 @@
+"""The differences of a report from a baseline, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ce_cli.render.page import GAP, QUIET, TITLE, Span, grid, line_of, names_column, numbers_column
+from ce_cli.render.text import cell_number
+
+if TYPE_CHECKING:
+    from ce_cli.report import Report
+
+
+def lines(report: Report, width: int) -> list[Any]:
+    """Return a row for each metric that the baseline has too: its value here, and how much larger that is than there."""
+    names = [name for name in report.metrics if name in report.deltas]
+    columns = [
+        names_column("metric", names),
+        numbers_column("here", (cell_number(report.metrics[name].value) for name in names)),
+        numbers_column("difference", (_signed(report.deltas[name].value) for name in names)),
+    ]
+    title = line_of(Span("differences from the baseline", TITLE), Span(f"{GAP}here - there", QUIET))
+    return [title, *grid(columns, width)]
+
+
+def _signed(value: float) -> str:
+    return f"+{cell_number(value)}" if value > 0 else cell_number(value)
