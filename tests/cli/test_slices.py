@@ -44,6 +44,7 @@ GATES = {
     "worst_slice.accuracy >= 0": (True, None),
     "worst_slice.cross_entropy.upper < inf": (False, "has no cross_entropy.upper"),
     "worst_slice.rps < 9": (False, "no slice has rps"),
+    "worst_slice.skill > -99": (False, "has no skill"),  # DE has label 1 only
 }
 
 
@@ -70,7 +71,9 @@ def test_gates_on_slices_that_nobody_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "gate", ["slice[country=DE] < 1", "slice[country=DE].nothing < 1", "worst_slice.n.upper < 1", "worst_slice.x < 1"]
+    "gate",
+    ["slice[country=DE] < 1", "slice[country=DE].nothing < 1", "worst_slice.n.upper < 1", "worst_slice.x < 1"]
+    + [f"worst_slice.{name} > 0" for name in ("n", "weight", "difference.p", "difference.p_holm", "difference.df")],
 )
 def test_gates_on_slices_that_cannot_be_read(tmp_path: Path, gate: str) -> None:
     write(tmp_path, p=P, l=L)

@@ -246,7 +246,9 @@ def test_no_cut_of_the_work_changes_a_bit(n: int, seed: int, chunk: int, jobs: i
 def test_too_many_slices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_SLICES", 7)
     frame = binary(500)
-    reports = [ce_cli.evaluate(frame, by="user", chunk_rows=chunk, jobs=2) for chunk in (1, 13, 500)]
+    gate = "worst_slice.cross_entropy < 99"
+    reports = [ce_cli.evaluate(frame, by="user", gates=[gate], chunk_rows=chunk, jobs=2) for chunk in (1, 13, 500)]
+    assert not reports[0].gates[0].passed
     assert reports[0].to_dict() == reports[1].to_dict() == reports[2].to_dict()
     names = sorted(frame.user.unique())
     assert sorted(one["by"]["user"] for one in reports[0].slices) == names[:7]
