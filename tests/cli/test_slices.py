@@ -96,3 +96,28 @@ def test_quantiles_of_a_pipe(tmp_path: Path) -> None:
     write(tmp_path, p="prob,label,age\n.9,1,3\n.2,0,1\n.6,1,2\n.3,0,4\n")
     piped = ce("-", "--by", "age:quantiles=2", "--json", cwd=tmp_path, stdin=(tmp_path / "p.csv").read_bytes()).json
     assert [one["n"] for one in piped["slices"]] == [2, 2]
+
+
+SCORES = {
+    "prob_cat": ("prob_cat,prob_dog,label\n.9,.1,cat\n.7,.3,dog\n.6,.4,cat\n.2,.8,dog\n", ["prob_cat", "prob_dog"]),
+    "cat": ("cat,dog,label\n.9,.1,cat\n.7,.3,dog\n.6,.4,cat\n.2,.8,dog\n", ["cat", "dog"]),
+    "score": ("score,label\n.9,1\n.7,0\n.6,1\n.2,0\n", ["score"]),
+    "risk": ("risk,label\n.9,1\n.7,0\n.6,1\n.2,0\n", ["risk"]),
+}
+
+
+@pytest.mark.parametrize("column", SCORES)
+def test_scores_can_cut_and_stay_scores(tmp_path: Path, column: str) -> None:
+    rows, scores = SCORES[column]
+    write(tmp_path, p=rows)
+    report = ce("p.csv", "--by", f"{column}:edges=.65", "--json", cwd=tmp_path).json
+    assert report["columns"]["scores"] == scores
+    assert [one["n"] for one in report["slices"]] == [2, 2]
+    plain = ce("p.csv", "--json", cwd=tmp_path).json["metrics"]["cross_entropy"]["value"]
+    assert ce("p.csv", "--cluster", column, "--json", cwd=tmp_path).json["metrics"]["cross_entropy"]["value"] == plain
+
+
+def test_what_cuts_and_has_not_the_name_of_a_score_is_none(tmp_path: Path) -> None:
+    write(tmp_path, p="cat,dog,p_group,pred,label\n.9,.1,1,0,cat\n.7,.3,2,0,dog\n.6,.4,1,0,cat\n.2,.8,2,1,dog\n")
+    report = ce("p.csv", "--by", "p_group", "--by", "pred", "--json", cwd=tmp_path).json
+    assert report["columns"]["scores"] == ["cat", "dog"]
