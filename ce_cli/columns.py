@@ -123,12 +123,13 @@ class Layout:
         return self.labels[0]
 
 
-def unknown_column(table: TableInfo, name: str, option: str) -> CeError:
-    """Return the error for a column that is not there."""
+def unknown_column(table: TableInfo, name: str, option: str, other: TableInfo | None = None) -> CeError:
+    """Return the error for a column that is not there; other: where it could have been as well."""
     import difflib
 
-    close = difflib.get_close_matches(name, table.columns, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"the columns are: {listed(table.columns)}"
+    names = [*dict.fromkeys((*table.columns, *(() if other is None else other.columns)))]
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"the columns are: {listed(names)}"
     return CeError(
         Problem(
             "unknown_column", f"{option} names {name!r}, which is not a column", file=table.path, column=name, hint=hint

@@ -13,7 +13,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ce_cli.errors import CeError, Problem
-from ce_cli.metrics import BOOTSTRAPPED, CONCENTRATION, METRICS, QUANTILES
+from ce_cli.metrics import BOOTSTRAPPED, CALIBRATED, CONCENTRATION, METRICS, QUANTILES
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class MetricSubject:
     def observe(self, report: Report) -> Observation:
         """Look the field up; absent where the report lacks the metric, or the metric this field."""
         if self.name not in report:
-            return Observation(None, f"this report has no {self.name}")
+            asked = ": pass --calibration" if self.name in CALIBRATED and "calibration" not in report.sections else ""
+            return Observation(None, f"this report has no {self.name}{asked}")
         metric = report[self.name]
         value: float | None = getattr(metric, self.field)
         if value is None:

@@ -121,3 +121,24 @@ def test_what_cuts_and_has_not_the_name_of_a_score_is_none(tmp_path: Path) -> No
     write(tmp_path, p="cat,dog,p_group,pred,label\n.9,.1,1,0,cat\n.7,.3,2,0,dog\n.6,.4,1,0,cat\n.2,.8,2,1,dog\n")
     report = ce("p.csv", "--by", "p_group", "--by", "pred", "--json", cwd=tmp_path).json
     assert report["columns"]["scores"] == ["cat", "dog"]
+
+
+def test_hints(tmp_path: Path) -> None:
+    write(tmp_path, p="id,prob,device\n1,.9,a\n2,.3,b\n", l="id,label,age\n1,1,20\n2,0,30\n")
+    for name, hint in (("devise", "did you mean device?"), ("qqq", "prob, device, label, age")):
+        for option in ("--by", "--show"):
+            assert hint in ce("p.csv", "-l", "l.csv", option, name, cwd=tmp_path, expect=2).err
+    assert "age:quantiles=4" in ce("p.csv", "-l", "l.csv", "--by", "age", cwd=tmp_path).out
+    gated = ce("p.csv", "-l", "l.csv", "--gate", "temperature < 1", cwd=tmp_path, expect=1)
+    assert "pass --calibration" in gated.err + gated.out
+
+
+@pytest.mark.parametrize(
+    ("base", "rows"), [("2", "-1,-1,b\n-2,-.4150374992788438,a\n"), ("10", "-1,-.045757490560675115,b\n")]
+)
+def test_log_probabilities_to_another_base_are_told(tmp_path: Path, base: str, rows: str) -> None:
+    write(tmp_path, p="logprob_a,logprob_b,label\n" + rows)
+    assert f"--input-base {base}" in ce("p.csv", cwd=tmp_path, expect=2).err
+    ce("p.csv", "--input-base", base, cwd=tmp_path)
+    write(tmp_path, p="logprob_a,logprob_b,label\n-1,-3,a\n")
+    assert "--input logits" in ce("p.csv", cwd=tmp_path, expect=2).err
