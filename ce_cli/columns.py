@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ce_cli.errors import CeError, Problem, fail
@@ -123,12 +123,13 @@ class Layout:
         return self.labels[0]
 
 
-def unknown_column(table: TableInfo, name: str, option: str) -> CeError:
-    """Return the error for a column that is not there."""
+def unknown_column(table: TableInfo, name: str, option: str, other: TableInfo | None = None) -> CeError:
+    """Return the error for a column that is not there; other: where it could have been as well."""
     import difflib
 
-    close = difflib.get_close_matches(name, table.columns, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"the columns are: {listed(table.columns)}"
+    names = [*dict.fromkeys((*table.columns, *(() if other is None else other.columns)))]
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"the columns are: {listed(names)}"
     return CeError(
         Problem(
             "unknown_column", f"{option} names {name!r}, which is not a column", file=table.path, column=name, hint=hint
@@ -157,13 +158,9 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
     chosen_ids = _chosen_ids(predictions, labels, options)
     cells = _class_cells(label_table, targets)
     taken = {*chosen_ids} | ({weight} if weight and weight_side == "predictions" else set())
-    taken |= {
-        predictions.find(name) or name
-        for role, (name, _, _) in options.further_columns().items()
-        if not (role.startswith("show:") and _tells_score(name, cells))
-    }
     if labels is None:
         taken.update(targets)
+    taken |= _no_scores(predictions, options, taken, cells)
     for name in targets:
         if label_table.columns[name].kind in ("list", "other"):
             raise fail(
@@ -203,6 +200,29 @@ def _class_cells(table: TableInfo, targets: tuple[str, ...]) -> list[str]:
     if len(targets) > 1:
         return [without_prefix(name, LABEL_PREFIXES) for name in targets]
     return [cell for cell in table.columns[targets[0]].cells if cell is not None]
+
+
+def _no_scores(table: TableInfo, options: Options, taken: set[str], classes: Sequence[str]) -> set[str]:
+    """Return the columns to be shown, or to cut or cluster by, that are no scores as well.
+
+    To be told for one, a column to cut by needs a surer name than one to be shown, or to be the only one that is left.
+    """
+    asked = [(role, table.find(name)) for role, (name, _, _) in options.further_columns().items()]
+    found = set()
+    for role, name in asked:
+        tells = _tells_score if role.startswith("show:") else partial(_surely_tells_score, table)
+        if name is not None and not tells(name, classes):
+            found.add(name)
+    left = [name for name in _free(table, taken | found) if table.columns[name].kind in ("number", "list")]
+    return found if any(name.lower() not in LABEL_NAMES for name in left) else set()
+
+
+def _surely_tells_score(table: TableInfo, name: str, classes: Sequence[str]) -> bool:
+    """Tell whether a column has the name of a score or a class, or is one of several with the same prefix."""
+    lower = name.lower()
+    prefix = next((prefix for prefix in _longest_first() if lower.startswith(prefix)), None)
+    family = [one for one in table.columns if prefix is not None and one.lower().startswith(prefix)]
+    return table.columns[name].kind != "text" and (lower in STRONG_SCORES or name in classes or len(family) > 1)
 
 
 def _tells_score(name: str, classes: Sequence[str]) -> bool:
@@ -443,11 +463,7 @@ def _scores(
 ) -> Scores:
     if options.pred_cols:
         return _named_scores(table, options.pred_cols)
-    free = [
-        name
-        for name in table.columns
-        if name not in taken and not is_id(name) and not is_index(name) and not is_weight(name)
-    ]
+    free = _free(table, taken)
     if options.task == "multilabel":
         named = _named_alike(table, free, label_cells)
         if named:
@@ -459,6 +475,15 @@ def _scores(
     numeric = [name for name in free if table.columns[name].kind == "number" and name.lower() not in LABEL_NAMES]
     numeric = [name for name in numeric if not _is_hard_prediction(table, name)] or numeric
     return _bare_scores(table, numeric, label_cells, options, separate=labels is not None)
+
+
+def _free(table: TableInfo, taken: set[str]) -> list[str]:
+    """Return the columns that nothing else is known of."""
+    return [
+        name
+        for name in table.columns
+        if name not in taken and not is_id(name) and not is_index(name) and not is_weight(name)
+    ]
 
 
 def _named_alike(table: TableInfo, free: list[str], names: Sequence[str]) -> tuple[str, ...]:

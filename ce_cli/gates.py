@@ -13,7 +13,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ce_cli.errors import CeError, Problem
-from ce_cli.metrics import BOOTSTRAPPED, CONCENTRATION, METRICS, QUANTILES
+from ce_cli.metrics import BOOTSTRAPPED, CALIBRATED, CONCENTRATION, METRICS, QUANTILES
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, GateResult, Metric
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _DELTA = "delta.cross_entropy.upper < 0.005"
 _NO_INTERVAL = "only cross_entropy has one, where its losses are paired and finite"
 _SLICE_EXAMPLE = "slice[country=DE].cross_entropy < 0.5"
 _HIGHER_IS_BETTER = ("accuracy", "skill")
+_NEITHER_IS_WORSE = ("n", "weight", "df", "p", "p_holm")  # numbers of a slice
 _MAX_NAMES = 5
 
 # The bound cannot contain an operator but a class name can, so the last run of operator characters is the operator.
@@ -82,7 +83,8 @@ class MetricSubject:
     def observe(self, report: Report) -> Observation:
         """Look the field up; absent where the report lacks the metric, or the metric this field."""
         if self.name not in report:
-            return Observation(None, f"this report has no {self.name}")
+            asked = ": pass --calibration" if self.name in CALIBRATED and "calibration" not in report.sections else ""
+            return Observation(None, f"this report has no {self.name}{asked}")
         metric = report[self.name]
         value: float | None = getattr(metric, self.field)
         if value is None:
@@ -233,20 +235,21 @@ class WorstSliceSubject:
     field: tuple[str, ...]
 
     def observe(self, report: Report) -> Observation:
-        """Look the fields up; not comparable where no slice has it, or where one has the metric but not this bound of it."""
+        """Look the fields up; not comparable where a slice lacks the number, or where not all slices are in the report."""
         if not report.slices:
             return Observation(None, "this report has no slices: cut the rows with --by")
+        if any(issue.code == "too_many_slices" for issue in report.issues):
+            return Observation(None, "there are too many slices: not all of them were evaluated")
         large = [one for one in report.slices if not one["small"]]
         if not large:
             return Observation(None, "no slice is as large as --min-slice says")
-        values = [value for one in large if (value := _of_slice(one, self.field)) is not None]
-        without = [
-            one for one in large if _of_slice(one, self.field[:1]) is not None and _of_slice(one, self.field) is None
-        ]
-        if without:
-            return Observation(None, f"slice {next(_slice_names(without[0]))!r} has no {'.'.join(self.field)}")
-        if not values:
-            return Observation(None, f"no slice has {'.'.join(self.field)} in this report")
+        name = ".".join(self.field)
+        found = [_of_slice(one, self.field) for one in large]
+        values = [value for value in found if value is not None]
+        if not values and all(_of_slice(one, self.field[:1]) is None for one in large):
+            return Observation(None, f"no slice has {name} in this report")
+        if len(values) < len(found):
+            return Observation(None, f"slice {next(_slice_names(large[found.index(None)]))!r} has no {name}")
         odd = next((value for value in values if math.isnan(value)), None)
         worst = min(values) if self.field[0] in _HIGHER_IS_BETTER else max(values)
         return _compared(worst if odd is None else odd)
@@ -378,7 +381,7 @@ def _parse_quantile(field: str) -> QuantileSubject:
 
 def _parse_slice(text: str) -> SliceSubject | WorstSliceSubject:
     if text.startswith("worst_slice"):
-        return WorstSliceSubject(_slice_field(text.removeprefix("worst_slice").removeprefix("."), "worst_slice.{}"))
+        return _parse_worst_slice(text.removeprefix("worst_slice."))
     match = _SLICE.fullmatch(text)
     if match is None:
         raise _MalformedError(
@@ -386,6 +389,16 @@ def _parse_slice(text: str) -> SliceSubject | WorstSliceSubject:
         )
     name, field = match.groups()
     return SliceSubject(name.strip(), _slice_field(field, "slice[…].{}"))
+
+
+def _parse_worst_slice(text: str) -> WorstSliceSubject:
+    field = _slice_field(text, "worst_slice.{}")
+    if field[-1] in _NEITHER_IS_WORSE:
+        raise _MalformedError(
+            f"no slice is the worst by its {'.'.join(field)}",
+            f"slice[COL=VALUE].{text} is that of one slice; the worst slice has a metric: worst_slice.cross_entropy < 0.5",
+        )
+    return WorstSliceSubject(field)
 
 
 def _slice_field(text: str, spelling: str) -> tuple[str, ...]:

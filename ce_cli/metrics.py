@@ -43,6 +43,8 @@ QUANTILES: tuple[str, ...] = ("0.5", "0.9", "0.99", "1")
 
 # The metrics that a bootstrap has an interval of.
 BOOTSTRAPPED: tuple[str, ...] = ("cross_entropy", "perplexity", "bits_per_token", "accuracy", "brier")
+# The metrics that only --calibration has.
+CALIBRATED: tuple[str, ...] = ("ece_max", "mcb", "dsc", "unc", "temperature", "temperature_gain")
 # What is told of the rows with the largest losses.
 CONCENTRATION: tuple[str, ...] = (
     "top_1pct_rows",

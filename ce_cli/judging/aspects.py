@@ -89,5 +89,5 @@ def further_roles(predictions: TableInfo, labels: TableInfo | None, options: Opt
             continue
         other = None if labels is None else labels.find(name)
         if other is None:
-            raise unknown_column(predictions if labels is None else labels, name, option)
+            raise unknown_column(predictions, name, option, labels)
         yield role, Role(other, "labels", Kind(kind))

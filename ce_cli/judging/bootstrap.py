@@ -90,6 +90,11 @@ class BootstrapState:
         self._sums.merge(other._sums)
         self._ties.merge(other._ties)
 
+    @property
+    def several(self) -> bool:
+        """Whether at least two units have been seen, without which nothing has a spread."""
+        return self._sums.several
+
     def means(self) -> dict[str, list[float]]:
         """Return the means of the replicates that are not empty, in ascending order: that of the loss in nats."""
         weights, losses, *others = self._sums.totals()
@@ -140,7 +145,7 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
     gathered: BootstrapState = state.aspects["bootstrap"]
     means = gathered.means()
     replicates = options.bootstrap or 0
-    metrics = _metrics(context.plan, means, report) if state.scored > 1 else {}
+    metrics = _metrics(context.plan, means, report) if gathered.several else {}
     section = {
         "replicates": replicates,
         "seed": options.seed,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ce_cli.judging.clusters import usable_losses
 from ce_cli.state.exact import GrowingSums, add_products, factor
-from ce_cli.state.groups import GroupSums, crossed
+from ce_cli.state.groups import GroupSums, crossed, present
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -18,19 +18,28 @@ if TYPE_CHECKING:
     from ce_cli.judging.base import JudgedRows
     from ce_cli.state.groups import Groups
 
+_BEYOND = None  # the name of all slices that are too many
 # A squared standard error and its degrees of freedom, of a mean and of its difference from that of the other rows.
 Spread = tuple[tuple[Fraction, float] | None, tuple[Fraction, float] | None]
 
 
 class SliceClusters:
-    """Σw and Σwℓ of every cluster in every slice: a pair of them takes about 300 bytes and its names."""
+    """Σw and Σwℓ of every cluster in every slice: a pair of them takes about 300 bytes and its names.
 
-    def __init__(self) -> None:
+    Of more than `most` slices the first by name are kept, as `SliceTable` does, and the others are one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._sums = GroupSums(("total", "weight"), ("ones",))
+        self._slices: set[Any] = set()  # those that are kept so far
+        self._last: Any = None  # the largest name that may still be kept, once there were too many
 
     def add(self, groups: Groups, clusters: Groups, rows: JudgedRows) -> None:
         """Add rows of positive weight by their slices and clusters."""
         usable, loss, weight = usable_losses(rows)
+        groups = present(groups.codes, [self._kept(name) for name in groups.names])
+        self._slices.update(name for name in groups.names if name is not _BEYOND)
         both = crossed([groups, clusters])
         placed = self._sums.place(both if usable is None else both.take(usable))
         if weight is None:
@@ -39,10 +48,22 @@ class SliceClusters:
         else:
             self._sums.add("weight", placed, weight)
             self._sums.add("total", placed, loss, weight)
+        self._bound()
 
     def merge(self, other: SliceClusters) -> None:
         """Add what another state has seen."""
         self._sums.merge(other._sums)
+        self._slices |= other._slices
+        self._bound()
+
+    def _kept(self, name: Any) -> Any:
+        return name if self._last is None or (name is not _BEYOND and name <= self._last) else _BEYOND
+
+    def _bound(self) -> None:
+        if len(self._slices) > 2 * self._most:
+            kept = sorted(self._slices)[: self._most]
+            self._slices, self._last = {*kept}, kept[-1]
+            self._sums = self._sums.renamed(lambda name: (self._kept(name[0]), name[1]))
 
     def spread(self, kept: Collection[Any]) -> Callable[[Any], Spread]:
         """Return what looks up the standard errors of a slice that is kept.
@@ -51,7 +72,7 @@ class SliceClusters:
         d_c = (Σwℓ - μ Σw) / W over the rows of the cluster in the slice; its difference from the mean of the other rows has in
         addition what the rows of the same cluster outside the slice do.
         """
-        sums = self._sums.renamed(lambda name: (name[0] if name[0] in kept else None, name[1]))
+        sums = self._sums.renamed(lambda name: (name[0] if name[0] in kept else _BEYOND, name[1]))
         whole = sums.renamed(lambda name: name[1])
         at_cluster = {name: at for at, name in enumerate(whole.names)}
         slices = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in sums.names))}

@@ -140,7 +140,7 @@ class SliceState:
         self._criteria = parse_all(options.by)
         self.tables = [SliceTable(context.plan) for _ in self._criteria]
         clustered = options.cluster is not None or bool({"sequence", "list"} & context.layout.roles.keys())
-        self.clusters = [SliceClusters() if clustered else None for _ in self._criteria]
+        self.clusters = [SliceClusters(MOST_SLICES) if clustered else None for _ in self._criteria]
         self.unreadable: dict[str, Tally] = {}
 
     def add(self, rows: JudgedRows) -> None:

@@ -196,8 +196,11 @@ class PairedLosses:
                 yield by, name, found
 
     def replicates(self, candidate: int) -> list[float]:
-        """Return the mean difference of a model in every replicate that has any row, ascending; none with an infinite loss."""
-        if self._replicates is None or self._either[candidate - 1]:
+        """Return the mean difference of a model in every replicate that has any row, ascending.
+
+        There is none with an infinite loss, and with fewer than two rows, or clusters.
+        """
+        if self._replicates is None or self._either[candidate - 1] or not self._replicates[candidate - 1].several:
             return []
         weights, sums = self._replicates[candidate - 1].totals()
         return sorted(to_float(one / weight) for one, weight in zip(sums, weights, strict=True) if weight)

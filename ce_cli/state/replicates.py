@@ -48,6 +48,12 @@ class ReplicateSums:
         self._replicates = replicates
         self._words = replicate_words(seed, replicates)
         self._sums = [ExactSums(replicates) for _ in range(columns)]
+        self._units: tuple[int, int] | None = None  # the smallest and the largest
+
+    @property
+    def several(self) -> bool:
+        """Whether there are at least two units: one alone is all that any replicate can have, and has no spread."""
+        return self._units is not None and self._units[0] < self._units[1]
 
     def add(self, units: Words, columns: Sequence[Factor | None], *, repeated: bool = False) -> None:
         """Add rows.
@@ -55,6 +61,8 @@ class ReplicateSums:
         units: `(n,) uint64`, a hash of the unit of each (`kernels.poisson.unit_words`, or one of the cluster's name).
         columns: finite values, `(n,)` each, or None for 1 each. repeated: whether several rows may be of one unit.
         """
+        if len(units):
+            self._extend((int(units.min()), int(units.max())))
         for start in range(0, len(units), _SLICE):
             rows = slice(start, start + _SLICE)
             self._add_slice(units[rows], [None if one is None else one.at(rows) for one in columns], repeated=repeated)
@@ -63,12 +71,18 @@ class ReplicateSums:
         """Add what another state of the same seed has seen."""
         if not np.array_equal(other._words, self._words):
             raise ValueError("these sums belong to different replicates")
+        if other._units is not None:
+            self._extend(other._units)
         for mine, its in zip(self._sums, other._sums, strict=True):
             mine.merge(its)
 
     def totals(self) -> list[list[Fraction]]:
         """Return the exact sum of every column in every replicate."""
         return [sums.totals() for sums in self._sums]
+
+    def _extend(self, units: tuple[int, int]) -> None:
+        mine = self._units or units
+        self._units = min(mine[0], units[0]), max(mine[1], units[1])
 
     def _add_slice(self, units: Words, columns: Sequence[Factor | None], *, repeated: bool) -> None:
         dense: list[_Part] = []

@@ -328,12 +328,22 @@ def _check_log_sums(
         return np.minimum(shifted, 0.0), Notes(
             {"above_one": above, "renormalized": error > scores.shape[1] * _ROUNDING}, error
         )
+    bad = ~(np.abs(totals) <= tolerance)
+    other_base = _other_base(scores, tolerance) if base is None and bad.any() else None
     _fail_rows(
         context,
         checks,
         "row_sum",
-        ~(np.abs(totals) <= tolerance),
+        bad,
         lambda at: f"the probabilities sum to {float(np.exp(totals[at]))!r}, not to 1",
-        "if these are logits, pass --input logits; or pass --row-sum normalize or raw",
+        other_base or "if these are logits, pass --input logits; or pass --row-sum normalize or raw",
     )
     return scores, Notes({"above_one": above}, error)
+
+
+def _other_base(scores: Floats, tolerance: float) -> str | None:
+    """Return the hint for logarithms to another base, in which every row would sum to 1; None where there is none."""
+    for base in (2, 10):
+        if (np.abs(log_sum_exp(scaled_by_log(scores, float(base))[0])) <= tolerance).all():
+            return f"these are logarithms to base {base}: pass --input-base {base}"
+    return None

@@ -44,6 +44,7 @@ GATES = {
     "worst_slice.accuracy >= 0": (True, None),
     "worst_slice.cross_entropy.upper < inf": (False, "has no cross_entropy.upper"),
     "worst_slice.rps < 9": (False, "no slice has rps"),
+    "worst_slice.skill > -99": (False, "has no skill"),  # DE has label 1 only
 }
 
 
@@ -70,7 +71,9 @@ def test_gates_on_slices_that_nobody_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "gate", ["slice[country=DE] < 1", "slice[country=DE].nothing < 1", "worst_slice.n.upper < 1", "worst_slice.x < 1"]
+    "gate",
+    ["slice[country=DE] < 1", "slice[country=DE].nothing < 1", "worst_slice.n.upper < 1", "worst_slice.x < 1"]
+    + [f"worst_slice.{name} > 0" for name in ("n", "weight", "difference.p", "difference.p_holm", "difference.df")],
 )
 def test_gates_on_slices_that_cannot_be_read(tmp_path: Path, gate: str) -> None:
     write(tmp_path, p=P, l=L)
@@ -93,3 +96,49 @@ def test_quantiles_of_a_pipe(tmp_path: Path) -> None:
     write(tmp_path, p="prob,label,age\n.9,1,3\n.2,0,1\n.6,1,2\n.3,0,4\n")
     piped = ce("-", "--by", "age:quantiles=2", "--json", cwd=tmp_path, stdin=(tmp_path / "p.csv").read_bytes()).json
     assert [one["n"] for one in piped["slices"]] == [2, 2]
+
+
+SCORES = {
+    "prob_cat": ("prob_cat,prob_dog,label\n.9,.1,cat\n.7,.3,dog\n.6,.4,cat\n.2,.8,dog\n", ["prob_cat", "prob_dog"]),
+    "cat": ("cat,dog,label\n.9,.1,cat\n.7,.3,dog\n.6,.4,cat\n.2,.8,dog\n", ["cat", "dog"]),
+    "score": ("score,label\n.9,1\n.7,0\n.6,1\n.2,0\n", ["score"]),
+    "risk": ("risk,label\n.9,1\n.7,0\n.6,1\n.2,0\n", ["risk"]),
+}
+
+
+@pytest.mark.parametrize("column", SCORES)
+def test_scores_can_cut_and_stay_scores(tmp_path: Path, column: str) -> None:
+    rows, scores = SCORES[column]
+    write(tmp_path, p=rows)
+    report = ce("p.csv", "--by", f"{column}:edges=.65", "--json", cwd=tmp_path).json
+    assert report["columns"]["scores"] == scores
+    assert [one["n"] for one in report["slices"]] == [2, 2]
+    plain = ce("p.csv", "--json", cwd=tmp_path).json["metrics"]["cross_entropy"]["value"]
+    assert ce("p.csv", "--cluster", column, "--json", cwd=tmp_path).json["metrics"]["cross_entropy"]["value"] == plain
+
+
+def test_what_cuts_and_has_not_the_name_of_a_score_is_none(tmp_path: Path) -> None:
+    write(tmp_path, p="cat,dog,p_group,pred,label\n.9,.1,1,0,cat\n.7,.3,2,0,dog\n.6,.4,1,0,cat\n.2,.8,2,1,dog\n")
+    report = ce("p.csv", "--by", "p_group", "--by", "pred", "--json", cwd=tmp_path).json
+    assert report["columns"]["scores"] == ["cat", "dog"]
+
+
+def test_hints(tmp_path: Path) -> None:
+    write(tmp_path, p="id,prob,device\n1,.9,a\n2,.3,b\n", l="id,label,age\n1,1,20\n2,0,30\n")
+    for name, hint in (("devise", "did you mean device?"), ("qqq", "prob, device, label, age")):
+        for option in ("--by", "--show"):
+            assert hint in ce("p.csv", "-l", "l.csv", option, name, cwd=tmp_path, expect=2).err
+    assert "age:quantiles=4" in ce("p.csv", "-l", "l.csv", "--by", "age", cwd=tmp_path).out
+    gated = ce("p.csv", "-l", "l.csv", "--gate", "temperature < 1", cwd=tmp_path, expect=1)
+    assert "pass --calibration" in gated.err + gated.out
+
+
+@pytest.mark.parametrize(
+    ("base", "rows"), [("2", "-1,-1,b\n-2,-.4150374992788438,a\n"), ("10", "-1,-.045757490560675115,b\n")]
+)
+def test_log_probabilities_to_another_base_are_told(tmp_path: Path, base: str, rows: str) -> None:
+    write(tmp_path, p="logprob_a,logprob_b,label\n" + rows)
+    assert f"--input-base {base}" in ce("p.csv", cwd=tmp_path, expect=2).err
+    ce("p.csv", "--input-base", base, cwd=tmp_path)
+    write(tmp_path, p="logprob_a,logprob_b,label\n-1,-3,a\n")
+    assert "--input logits" in ce("p.csv", cwd=tmp_path, expect=2).err

@@ -337,6 +337,12 @@ def test_the_bootstrap_of_a_difference_agrees_with_its_t_interval(cluster: str |
     assert compare(models, labels, **settings, jobs=2, chunk_rows=17).comparison == found.comparison
 
 
+def test_the_bootstrap_of_a_single_cluster_tells_nothing() -> None:
+    models, labels = sliced()
+    labels = labels.assign(patient="a")
+    assert all(row.bootstrap is None for row in compare(models, labels, bootstrap=100, cluster="patient").comparison)
+
+
 def test_where_the_difference_comes_from_by_slice() -> None:
     models, labels = sliced()
     found = compare(models, labels, by=["g", "age:edges=50"], gates=["slice[g=x].cross_entropy > 0"])

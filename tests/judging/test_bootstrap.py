@@ -289,3 +289,11 @@ def test_the_least_replicates_for_a_level_are_enough():
     assert Options(bootstrap=199, confidence=0.99).bootstrap == 199
     with pytest.raises(CeError, match="no quantiles"):
         Options(bootstrap=198, confidence=0.99)
+
+
+def test_a_single_cluster_has_no_spread():
+    prob, label, _ = binary(60)
+    for patients, some in ((["a"] * 60, False), (["a"] * 59 + ["b"], True)):
+        data = table(prob=prob, label=label, patient=patients)
+        for how in ({}, {"chunk_rows": 7, "jobs": 2}):
+            assert bool(section(data, cluster="patient", **how)["metrics"]) is some

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import ce_cli
+from ce_cli.block import Scored
 from ce_cli.errors import CeError
 from ce_cli.judging import slices as module
+from ce_cli.judging.slice_clusters import SliceClusters
+from ce_cli.state.groups import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -246,7 +250,9 @@ def test_no_cut_of_the_work_changes_a_bit(n: int, seed: int, chunk: int, jobs: i
 def test_too_many_slices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_SLICES", 7)
     frame = binary(500)
-    reports = [ce_cli.evaluate(frame, by="user", chunk_rows=chunk, jobs=2) for chunk in (1, 13, 500)]
+    gate = "worst_slice.cross_entropy < 99"
+    reports = [ce_cli.evaluate(frame, by="user", gates=[gate], chunk_rows=chunk, jobs=2) for chunk in (1, 13, 500)]
+    assert not reports[0].gates[0].passed
     assert reports[0].to_dict() == reports[1].to_dict() == reports[2].to_dict()
     names = sorted(frame.user.unique())
     assert sorted(one["by"]["user"] for one in reports[0].slices) == names[:7]
@@ -256,6 +262,30 @@ def test_too_many_slices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     for one in reports[0].slices:
         part = losses(frame)[frame.user == one["by"]["user"]]
         close(one["share_of_loss"], part.sum() / whole)
+
+
+def test_clusters_of_too_many_slices_are_those_of_the_slices_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = binary(500).assign(day=np.arange(500) % 31)
+    options: dict[str, Any] = {"by": "user", "cluster": "day", "min_slice": 2}
+    whole = {one["by"]["user"]: one for one in ce_cli.evaluate(frame, **options).slices}
+    monkeypatch.setattr(module, "MOST_SLICES", 5)
+    for order in (frame, frame.sort_values("user"), frame.sort_values("user", ascending=False)):
+        found = ce_cli.evaluate(order.reset_index(drop=True), **options, chunk_rows=11, jobs=2).slices
+        assert sorted(one["by"]["user"] for one in found) == sorted(whole)[:5]
+        for one in found:
+            expected = whole[one["by"]["user"]]
+            assert one["metrics"]["cross_entropy"] == expected["metrics"]["cross_entropy"]
+            difference = dict(expected["difference"], p_holm=one["difference"]["p_holm"])  # of fewer tests
+            assert one["difference"] == pytest.approx(difference, rel=1e-12)
+
+
+def test_pairs_of_slices_and_clusters_are_bounded() -> None:
+    state = SliceClusters(10)
+    for start in range(0, 1000, 10):
+        names = [(f"{at:04}",) for at in range(start, start + 10)]
+        rows: Any = SimpleNamespace(scored=Scored(loss=np.ones(10)), weight=None)
+        state.add(Groups(np.arange(10), names), Groups(np.zeros(10, dtype=np.int64), ["one"]), rows)
+    assert len(state._sums) <= 21
 
 
 def test_label_weights_of_many_slices_are_given_up_alike(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: AR
         told += f", {found['empty']:,} of them without any and left out"
     title = line_of(Span("bootstrap", TITLE), Span(GAP + told, QUIET))
     if not found["metrics"]:
-        why = "an infinite loss" if report.counts["infinite"] else "too few rows"
+        why = "an infinite loss" if report.counts["infinite"] else f"too few {found['unit']}s"
         return [title, *prose(Span(GAP), f"no interval: {why}", width)]
     entries = [
         (

@@ -60,6 +60,10 @@ def _table(report: Report, columns: tuple[str, ...], slices: Sequence[Slice], wi
     for rest, what in ((others, "more slice"), (small, "slice")):
         if rest:
             found += prose(Span(GAP), _folded(rest, what, len(small)), width, QUIET)
+    if small and not shown and not others:
+        found += prose(
+            Span(GAP), f"lower --min-slice, or cut numbers into intervals: --by {columns[0]}:quantiles=4", width, QUIET
+        )
     if any("difference" in one for one in shown):
         level = f"{100 * (1 - report.confidence):.3g} %"
         text = (
