@@ -6,11 +6,15 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import stats
 
-from ce_cli.block import Scored
+from ce_cli.block import Pair, Scored
+from ce_cli.columns import Kind, Role
+from ce_cli.judging.base import JudgedRows
 from ce_cli.judging.bootstrap import BootstrapState, percentile_interval
+from ce_cli.judging.clusters import ClusterSums
 from ce_cli.kernels.hashing import mixed
 from ce_cli.state.exact import factor
 from ce_cli.state.fractions import to_float
@@ -137,3 +141,20 @@ def test_bootstrap_and_t_agree_on_the_standard_error():
     state = BootstrapState(0, 2000, None, repeated=False)
     state.add(SimpleNamespace(scored=Scored(loss=loss), weight=None, rows=np.arange(2000)))
     assert np.std(state.means()["cross_entropy"], ddof=1) == pytest.approx(stats.sem(loss), rel=4 / math.sqrt(2 * 2000))
+
+
+def test_clustered_interval():
+    layout = SimpleNamespace(roles={"cluster": Role("user", "predictions", Kind.CATEGORY)})
+
+    def interval(rng):
+        loss, user = sequences(rng)
+        order = rng.permutation(len(loss))  # the rows of a cluster need not stand together
+        batch = pa.RecordBatch.from_pydict({"user": pa.array([f"u{one}" for one in user[order].tolist()])})
+        state = ClusterSums()
+        rows = np.arange(len(loss))
+        pair = Pair(rows, rows, batch, batch)
+        state.add(JudgedRows(Scored(loss=loss[order]), None, rows, None, None, pair, layout))
+        mean, squared, count = state.spread("cross_entropy")
+        return t_interval(to_float(mean), math.sqrt(squared), count - 1)
+
+    assert LOW <= coverage(interval) <= HIGH
