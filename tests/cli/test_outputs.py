@@ -261,7 +261,13 @@ def test_a_killed_run_leaves_nothing(number: signal.Signals, big: Path, tmp_path
     (tmp_path / "big.csv").hardlink_to(big / "big.csv")
     arguments = [*COMMAND, "big.csv", "--per-sample", "s.csv", "--errors", "e.csv", "-j", "2"]
     with subprocess.Popen(
-        arguments, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        arguments,
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a job in the background has it ignored
     ) as process:
         deadline = time.monotonic() + 20
         while not begun(tmp_path) and time.monotonic() < deadline and process.poll() is None:
