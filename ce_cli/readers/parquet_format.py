@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 1 << 17
 _BATCH_BYTES = 8 << 20
+_NARROWER = range(
+    64, 2000
+)  # so many columns hold pages besides, and fewer bytes pay; of more, the arrays of a batch cost more
 
 
 class ParquetData:
@@ -172,4 +175,5 @@ class ParquetData:
         wanted, metadata = set(names), self._metadata
         paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
         leaves = [at for at, path in enumerate(paths) if wanted & {path, path.split(".")[0]}]
-        return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES / max(1, bytes_of_row(metadata, leaves)))))
+        budget = _BATCH_BYTES // 2 if len(leaves) in _NARROWER else _BATCH_BYTES
+        return max(1, min(_BATCH_ROWS, int(budget / max(1, bytes_of_row(metadata, leaves)))))
