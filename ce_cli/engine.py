@@ -173,7 +173,7 @@ class Job(NamedTuple):
         if len({own[-1] for own in cuts}) > 1:
             return []
         # At every cut the other file may have to be read from a little earlier on: so the fewest.
-        starts = _spaced(min(cuts, key=len), cuts[0][-1] // min(_SHARES_EACH * count, _MOST_SHARES))
+        starts = _spaced(min(cuts, key=len), max(1, cuts[0][-1] // min(_SHARES_EACH * count, _MOST_SHARES)))
         return [self._between(start, stop) for start, stop in pairwise(starts)] if len(starts) > count else []
 
     def _between(self, start: int, stop: int) -> Job:
@@ -184,10 +184,13 @@ class Job(NamedTuple):
 
 
 def _spaced(cuts: Sequence[int], least: int) -> list[int]:
-    """Leave out cuts that are too near to the one before; the first and the last stay."""
+    """Leave out cuts that are too near to the one before; the first and the last stay.
+
+    A cut may be there twice: a row group or a part can be empty.
+    """
     chosen = [cuts[0]]
     for cut in cuts[1:]:
-        if cut - chosen[-1] >= least or cut == cuts[-1]:
+        if cut - chosen[-1] >= least or chosen[-1] < cut == cuts[-1]:
             chosen.append(cut)
     return chosen
 
@@ -212,7 +215,9 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
     forks: whether the process may be forked for a part of the work.
     """
     with Workers(job.options.jobs or default_jobs(), forks=forks) as workers:
-        aligned = partial(_verified, written=bool(sinks))
+        # Of rows whose ids were not read, those of the worst are looked up at the end, whichever share they were in.
+        found_later = job.predictions.stored(job.context.layout.ids) is not None
+        aligned = partial(_verified, written=bool(sinks), found_later=found_later)
         shares = job.shares(workers.jobs) if workers.forks and not sinks else []
         if shares and not workers.can_fork():
             shares = []
@@ -245,9 +250,11 @@ def in_order(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, 
     return side_by_side(job.predictions, job.labels, layout, workers, rows, counts, ids=ids, start=start)
 
 
-def _verified(job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, written: bool) -> Iterator[Pair]:
-    """Do the same; ids are read where they are `written`, or cannot be verified otherwise."""
-    stored = stored_ids(job.predictions, job.labels, job.context.layout) is not None
+def _verified(
+    job: Job, workers: Workers, counts: AlignmentCounts, rows: int, *, written: bool, found_later: bool
+) -> Iterator[Pair]:
+    """Do the same; ids are read where they are `written`, or cannot be verified or `found_later` otherwise."""
+    stored = found_later and stored_ids(job.predictions, job.labels, job.context.layout) is not None
     ids = Ids.BOTH if not stored else Ids.OF_PREDICTIONS if written else Ids.NONE
     return in_order(job, workers, counts, rows, ids=ids)
 

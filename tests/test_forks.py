@@ -89,6 +89,14 @@ def cases(folder: Path) -> dict[str, tuple[list[str], bool]]:
     parts.mkdir()
     for number, start in enumerate(range(0, 500, 110)):
         written(parts / f"{number}.parquet", {name: cells[start : start + 110] for name, cells in mine.items()}, 30)
+    mixed, empty = folder / "mixed", folder / "empty"
+    for place in (mixed, empty):
+        place.mkdir()
+    for number, start in enumerate(range(0, 500, 100)):
+        some = pa.table({name: cells[start : start + 100] for name, cells in mine.items()})
+        pq.write_table(some, mixed / f"{number}.parquet", row_group_size=100, write_statistics=number != 3)
+        pq.write_table(some, empty / f"{number}.parquet", row_group_size=40)
+    pq.write_table(some.slice(0, 0), empty / "9.parquet")
     both = written(folder / "both.parquet", {**mine, **other}, 25)
     lists = {"logprobs": [[-0.5 * (i % 7)] * (i % 4 + 1) for i in range(300)]}
     return {
@@ -98,6 +106,8 @@ def cases(folder: Path) -> dict[str, tuple[list[str], bool]]:
         "by position": ([predictions, "-l", uneven, "--align", "position"], True),
         "one group": ([predictions, "-l", whole], False),
         "parts": ([str(parts), "-l", uneven], True),
+        "a part without statistics": ([str(mixed), "-l", written(folder / "y6.parquet", other, 100)], True),
+        "an empty part at the end": ([str(empty), "-l", uneven], True),
         "one file": ([both], True),
         "a join": ([predictions, "-l", written(folder / "y4.parquet", late, 40)], True),
         "faults": ([written(folder / "p2.parquet", bad, 40), "-l", labels], True),

@@ -1,7 +1,7 @@
 """Exact sums of float64 values and of products of two, so that no order, split or thread count can change a bit.
 
-A slice of values is cut into parts, each a whole multiple of a power of two that is small enough for the part's sum to need
-be held by int64: 45 bits a part, at most 2**17 rows. The sums of the parts go into an integer: Python's own for one or two
+A slice of values is cut into parts, each a whole multiple of a power of two and so small a one that int64 holds the sum of all
+rows: 45 bits a part, at most 2**17 rows. The sums of the parts go into an integer: Python's own for one or two
 cells, 32-bit limbs in NumPy arrays for more. What comes out is the exact sum as a fraction, rounded once, at the end, by
 whoever asks for a float. Cutting by adding and subtracting a large constant is that of Demmel and Nguyen, "Parallel
 reproducible summation" (2015); here nothing is dropped, so the sum is exact.
