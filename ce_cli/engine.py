@@ -218,17 +218,13 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
         # Of rows whose ids were not read, those of the worst are looked up at the end, whichever share they were in.
         found_later = job.predictions.stored(job.context.layout.ids) is not None
         aligned = partial(_verified, written=bool(sinks), found_later=found_later)
-        shares = job.shares(workers.jobs) if workers.forks and not sinks else []
-        if shares and not workers.can_fork():
-            shares = []
-        try:
-            gathered = (
-                _spread(aligned, shares, workers, watcher) if shares else _fold(aligned, job, workers, sinks, watcher)
-            )
-        except OutOfOrderError:
+        gathered = None
+        with contextlib.suppress(OutOfOrderError):
+            gathered = _taken(aligned, job, job, workers, sinks, watcher)
+        if gathered is None:
             for sink in sinks:
                 sink.restart()
-            gathered = _fold(_by_join, job, workers, sinks, watcher)
+            gathered = _by_join(job, workers, sinks, watcher)
         return _with_ids(concluded(job.context, gathered, drop=job.options.on_invalid == "drop"), job, workers)
 
 
@@ -259,14 +255,37 @@ def _verified(
     return in_order(job, workers, counts, rows, ids=ids)
 
 
-def _by_join(job: Job, workers: Workers, counts: AlignmentCounts, rows: int) -> Iterator[Pair]:
-    from ce_cli.readers.join import join_memory, joined
+def _by_join(job: Job, workers: Workers, sinks: Sequence[RowSink], watcher: Watcher | None) -> Gathered:
+    """Take all rows of files in different orders."""
+    from ce_cli.readers.join import Join, join_memory
 
     assert job.labels is not None  # one file is never out of order
-    layout = job.context.layout
-    drop = job.options.missing == "drop"
-    memory = join_memory(job.options)
-    return joined(job.predictions, job.labels, layout, workers, rows, counts, drop=drop, memory=memory)
+    join = Join(job.labels, job.context.layout, workers, join_memory(job.options))
+
+    def aligned(part: Job, some: Workers, counts: AlignmentCounts, rows: int) -> Iterator[Pair]:
+        return join.pairs(part.predictions, some, rows, counts, start=part.start)
+
+    gathered = _taken(aligned, job, job._replace(labels=None), workers, sinks, watcher)
+    join.conclude(job.predictions, gathered.counts, workers, drop=job.options.missing == "drop")
+    return gathered
+
+
+def _taken(
+    aligned: Callable[[Job, Workers, AlignmentCounts, int], Iterator[Pair]],
+    job: Job,
+    streamed: Job,
+    workers: Workers,
+    sinks: Sequence[RowSink],
+    watcher: Watcher | None,
+) -> Gathered:
+    """Take all rows: in several processes where that can be done.
+
+    streamed: what of the job is to be read.
+    """
+    shares = streamed.shares(workers.jobs) if workers.forks and not sinks else []
+    if shares and workers.can_fork():
+        return _spread(aligned, job, shares, workers, watcher)
+    return _fold(aligned, job, workers, sinks, watcher)
 
 
 def _fold(
@@ -294,17 +313,16 @@ def _fold(
 
 def _spread(
     aligned: Callable[[Job, Workers, AlignmentCounts, int], Iterator[Pair]],
-    jobs: Sequence[Job],
+    whole: Job,
+    shares: Sequence[Job],
     workers: Workers,
     watcher: Watcher | None,
 ) -> Gathered:
-    """Take the rows of all jobs, each in one of several processes."""
+    """Take the rows of all shares of a job, each in one of several processes."""
     from ce_cli.forks import WorkerKilledError
 
-    whole = jobs[0]
-    size, rows = whole.predictions.total_bytes or 0, jobs[-1].start + (jobs[-1].predictions.rows() or 0)
-    if whole.labels is not None:
-        size += whole.labels.total_bytes or 0
+    rows = whole.predictions.rows() or 0
+    size = sum(file.total_bytes or 0 for file in (whole.predictions, whole.labels) if file is not None)
 
     def take(share: Share[Job]) -> Gathered:
         counts = AlignmentCounts()
@@ -321,7 +339,7 @@ def _spread(
             watcher.update(done, size * done // max(1, rows))
 
     try:
-        gathered, *others = workers.spread(take, jobs, watch)
+        gathered, *others = workers.spread(take, shares, watch)
     except WorkerKilledError as error:
         raise fail("bad_option", f"{error}, most likely for want of memory", hint="pass --jobs 1") from error
     for other in others:

@@ -50,13 +50,13 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._end_threads()
 
     def can_fork(self) -> bool:
-        """Tell whether work can be spread over processes: on Linux, and while there is no other thread."""
+        """Tell whether work can be spread over processes: on Linux, and while there is no thread but idle ones of ours."""
         if not (self.forks and self.jobs > 1 and sys.platform == "linux"):
             return False
+        self._end_threads()
         for _ in range(_LOOKS):
             if _count_threads() == 1:
                 return True
@@ -102,6 +102,11 @@ class Workers:
             while (item := coming.result()) is not end:
                 coming = reader.submit(next, items, end)
                 yield item  # type: ignore[misc]
+
+    def _end_threads(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
 
     @contextlib.contextmanager
     def behind(self, function: Callable[[T], object]) -> Iterator[Callable[[T], object]]:

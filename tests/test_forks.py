@@ -24,7 +24,7 @@ from ce_cli.readers.base import Divisible
 from ce_cli.readers.files import open_data
 from ce_cli.workers import Workers
 
-# Runs each command line of standard input and prints, as JSON, its exit code, its output and how many shares there were.
+# Runs each command line of standard input and prints, as JSON, its exit code, what it prints and how many shares there were.
 COMMANDS = """
 import contextlib, io, json, sys
 from ce_cli import engine, workers
@@ -39,7 +39,7 @@ workers.Workers.spread = counted
 for arguments in json.load(sys.stdin):
     shared.clear()
     out = io.StringIO()
-    with contextlib.redirect_stdout(out):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         code = run(arguments)
     print(json.dumps([code, out.getvalue(), sum(shared)]))
 """
@@ -98,6 +98,12 @@ def cases(folder: Path) -> dict[str, tuple[list[str], bool]]:
         pq.write_table(some, empty / f"{number}.parquet", row_group_size=40)
     pq.write_table(some.slice(0, 0), empty / "9.parquet")
     both = written(folder / "both.parquet", {**mine, **other}, 25)
+    mixed_up = np.random.default_rng(2).permutation(500)
+    shuffled = {name: np.array(cells)[mixed_up] for name, cells in other.items()}
+    joined = written(folder / "y7.parquet", shuffled, 70)
+    fewer = written(folder / "y8.parquet", {name: cells[20:480] for name, cells in shuffled.items()}, 70)
+    twice = written(folder / "y9.parquet", {name: [*cells, cells[3]] for name, cells in shuffled.items()}, 70)
+    again = dict(mine, id=[*mine["id"][:300], "k7", "k299", *mine["id"][302:]])
     lists = {"logprobs": [[-0.5 * (i % 7)] * (i % 4 + 1) for i in range(300)]}
     return {
         "same groups": ([predictions, "-l", labels], True),
@@ -110,11 +116,17 @@ def cases(folder: Path) -> dict[str, tuple[list[str], bool]]:
         "an empty part at the end": ([str(empty), "-l", uneven], True),
         "one file": ([both], True),
         "a join": ([predictions, "-l", written(folder / "y4.parquet", late, 40)], True),
+        "a join in any order": ([predictions, "-l", joined, "--weight-col", "weight"], True),
+        "a join without some labels": ([predictions, "-l", fewer], True),
+        "a join that leaves those out": ([predictions, "-l", fewer, "--missing", "drop"], True),
+        "a join of faults": ([written(folder / "p4.parquet", bad, 40), "-l", joined], True),
+        "a join with labels that recur": ([predictions, "-l", twice], True),
+        "a join with predictions that recur": ([written(folder / "p5.parquet", again, 40), "-l", joined], True),
         "faults": ([written(folder / "p2.parquet", bad, 40), "-l", labels], True),
         "faults left out": ([str(folder / "p2.parquet"), "-l", uneven, "--on-invalid", "drop"], True),
         "a longer file": (
             [predictions, "-l", written(folder / "y5.parquet", {n: c[:-1] for n, c in other.items()}, 40)],
-            False,
+            True,
         ),
         "bootstrap": ([predictions, "-l", uneven, "--bootstrap", "100"], True),
         "token lists": ([written(folder / "t.parquet", lists, 20)], True),

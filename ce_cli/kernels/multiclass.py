@@ -152,7 +152,7 @@ def argmax(scores: Floats) -> Ints:
     if scores.shape[1] > _FEW_CLASSES:
         best: Ints = scores.argmax(axis=1).astype(np.int64, copy=False)
         return best
-    # In a third of the time: how many columns come before the first that has the largest score.
+    # In half of the time: how many columns come before the first that has the largest score.
     columns = np.ascontiguousarray(scores.T)
     largest = columns.max(axis=0)
     before = np.ones(len(scores), dtype=np.bool_)

@@ -35,10 +35,17 @@ class OutOfOrderError(Exception):
 
 @dataclass
 class AlignmentCounts:
-    """How many rows each side has, what found no partner, and what is wrong with the pairing as a whole."""
+    """How many rows each side has, what found no partner, and what is wrong with the pairing as a whole.
+
+    matched: predictions whose id has a label. without_id: whether some prediction has no id to look for. first_unmatched: the row
+    and the id of the first prediction without a label.
+    """
 
     predictions: int = 0
     labels: int = 0
+    matched: int = 0
+    without_id: bool = False
+    first_unmatched: tuple[int, str] | None = None
     unmatched_predictions: Tally = field(default_factory=Tally)
     unmatched_labels: Tally = field(default_factory=Tally)
     differing_ids: Tally = field(default_factory=Tally)
@@ -48,10 +55,19 @@ class AlignmentCounts:
         """Add what was counted of other rows."""
         self.predictions += other.predictions
         self.labels += other.labels
+        self.matched += other.matched
+        self.without_id |= other.without_id
+        if other.first_unmatched is not None:
+            self.note_unmatched(*other.first_unmatched)
         self.unmatched_predictions.merge(other.unmatched_predictions)
         self.unmatched_labels.merge(other.unmatched_labels)
         self.differing_ids.merge(other.differing_ids)
         self.problems += other.problems
+
+    def note_unmatched(self, row: int, text: str) -> None:
+        """Keep an id without a label, if none comes before it."""
+        if self.first_unmatched is None or row < self.first_unmatched[0]:
+            self.first_unmatched = row, text
 
 
 class Ids(Enum):

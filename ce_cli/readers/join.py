@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,45 +72,90 @@ def joined(
     Duplicate ids are a problem, and so are ids on one side only unless they are to be dropped; those are counted.
     memory: raises CeError as soon as the labels turn out to need more; None for no limit.
     """
-    side = _LabelSide(labels, layout, workers, memory)
-    counts.labels = side.rows
-    faults = _JoinFaults(side, layout, predictions, labels.path)
-    mine, _ = wanted_columns(layout)
-    start = 0
-    for located in workers.ordered(partial(side.locate, chunk_rows), predictions.batches(mine, workers)):
-        faults.note(located, start)
-        for rows, at, one, two in located.pairs:
-            yield Pair(rows + start, at, one, two)
-        start += located.batch.num_rows
-        counts.predictions = start
-    faults.finish(counts, workers, drop=drop)
+    join = Join(labels, layout, workers, memory)
+    yield from join.pairs(predictions, workers, chunk_rows, counts)
+    join.conclude(predictions, counts, workers, drop=drop)
 
 
-class _LabelSide:
-    """The labels in memory, and where each id stands in them. Threads may look ids up at the same time."""
+class Join:
+    """The labels in memory, and where each id stands in them.
+
+    Threads, and processes forked from here on, may look up the ids of different predictions at the same time.
+    """
 
     def __init__(self, labels: DataSet, layout: Layout, workers: Workers, memory: JoinMemory | None) -> None:
-        self._layout = layout
+        self._layout, self._path = layout, labels.path
         _, self._columns = wanted_columns(layout, ids=Ids.NONE)
         self._held = HeldColumns(self._columns)
         self._keys = [KeyBuilder() for _ in layout.label_ids]
-        self.rows = 0
+        self._rows = 0
         self._read(labels, workers, memory)
         self._held.close()
         keys, self._keys = self._keys, []
-        self.index = index_of([key.cells() for key in keys])
-        self.seen = np.zeros(self.rows, dtype=np.bool_)
+        self._index = index_of([key.cells() for key in keys])
+        # Which labels were found; a map is shared with the processes that are forked.
+        self._seen = np.frombuffer(mmap.mmap(-1, max(1, self._rows)), dtype=np.bool_)[: self._rows]
 
-    def locate(self, chunk_rows: int, batch: pa.RecordBatch) -> _Located:
+    def pairs(
+        self, predictions: DataSet, workers: Workers, chunk_rows: int, counts: AlignmentCounts, *, start: int = 0
+    ) -> Iterator[Pair]:
+        """Yield some of the predictions, the first of which is row `start`, each with the label of the same id."""
+        mine, _ = wanted_columns(self._layout)
+        for located in workers.ordered(partial(self._locate, chunk_rows), predictions.batches(mine, workers)):
+            self._count(located, start, counts)
+            for rows, at, one, two in located.pairs:
+                yield Pair(rows + start, at, one, two)
+            start += located.batch.num_rows
+
+    def conclude(self, predictions: DataSet, counts: AlignmentCounts, workers: Workers, *, drop: bool) -> None:
+        """Add to the counts of all predictions what is wrong with the ids."""
+        repeated = len(self._index.repeats) > 0
+        unlabelled = np.zeros(0, dtype=np.int64) if repeated else np.flatnonzero(~self._seen)
+        counts.labels = self._rows
+        counts.unmatched_labels.add(unlabelled)
+        if np.count_nonzero(self._seen) < counts.matched:
+            counts.problems.append(self._repeats(predictions, workers))
+        if repeated:
+            again = Tally()
+            again.add(self._index.repeats)
+            counts.problems.append(_duplicate(self._layout.label_ids, self._path, again, self._index.first_repeat))
+        lonely = counts.unmatched_predictions
+        if counts.first_unmatched is not None and not drop:
+            message = f"id {counts.first_unmatched[1]!r} has no label in {self._path}"
+            counts.problems.append(
+                self._missing(predictions.path, self._layout.ids, message, lonely.first, lonely.count)
+            )
+        # A row without an id may be the one that a label waits for: then only the row is at fault.
+        if len(unlabelled) and not drop and not counts.without_id:
+            message = f"id {self._index.text(int(unlabelled[0]))!r} has no prediction in {predictions.path}"
+            rows = tuple((unlabelled[:FIRST_ROWS] + 1).tolist())
+            counts.problems.append(self._missing(self._path, self._layout.label_ids, message, rows, len(unlabelled)))
+
+    def _locate(self, chunk_rows: int, batch: pa.RecordBatch) -> _Located:
         """Find the labels of a batch, and note that they were found."""
         columns = [batch.column(name) for name in self._layout.ids]
-        at = self.index.find(columns)
+        at = self._index.find(columns)
         bad = without_id(batch, columns)
         if bad is not None:
             at[bad] = -2
         found = None if len(at) and int(at.min()) >= 0 else np.flatnonzero(at >= 0)
-        self.seen[at if found is None else at[found]] = True
-        return _Located(batch, at, [] if len(self.index.repeats) else [*self._pairs(batch, at, chunk_rows)])
+        self._seen[at if found is None else at[found]] = True
+        return _Located(batch, at, [] if len(self._index.repeats) else [*self._pairs(batch, at, chunk_rows)])
+
+    def _count(self, located: _Located, start: int, counts: AlignmentCounts) -> None:
+        """Count what was found of one batch, whose first row is `start`."""
+        at = located.at
+        counts.predictions += len(at)
+        if not len(at) or int(at.min()) >= 0:
+            counts.matched += len(at)
+            return
+        counts.matched += int(np.count_nonzero(at >= 0))
+        counts.without_id |= bool((at == -2).any())
+        lonely = np.flatnonzero(at == -1)
+        if len(lonely):
+            first = int(lonely[0])
+            counts.unmatched_predictions.add(start + lonely)
+            counts.note_unmatched(start + first, self._text(located.batch, first))
 
     def _pairs(
         self, batch: pa.RecordBatch, at: Ints, chunk_rows: int
@@ -131,9 +177,9 @@ class _LabelSide:
             if MALFORMED in batch.schema.names:
                 bad = np.flatnonzero(_malformed_rows(batch))
                 why = why or batch.column(MALFORMED)[int(bad[0])].as_py()
-                wrong.add(self.rows + bad)
-            self.rows += batch.num_rows
-            share = _share_read(labels, self.rows)
+                wrong.add(self._rows + bad)
+            self._rows += batch.num_rows
+            share = _share_read(labels, self._rows)
             for key, name in zip(self._keys, self._layout.label_ids, strict=True):
                 key.add(batch.column(name), share or 1.0)
             self._held.add(batch, share or 1.0)
@@ -145,9 +191,9 @@ class _LabelSide:
     def _check_memory(self, labels: DataSet, memory: JoinMemory, share: float | None) -> None:
         """Raise where what is held so far and the least that an index of all rows takes are beyond the limit."""
         held = self._held.nbytes + sum(key.nbytes for key in self._keys)
-        if held + index_bytes(self._keys, max(self.rows, labels.rows() or 0)) <= memory.limit:
+        if held + index_bytes(self._keys, max(self._rows, labels.rows() or 0)) <= memory.limit:
             return
-        rows = round(self.rows / (share or 1.0))
+        rows = round(self._rows / (share or 1.0))
         needed = held / (share or 1.0) + index_bytes(self._keys, rows)
         limit = f"--join-memory {in_units(memory.limit)}" if memory.given else f"the {in_units(memory.limit)} allowed"
         raise fail(
@@ -158,6 +204,35 @@ class _LabelSide:
             hint="sort both files by their ids, so that rows pair as they stand and nothing is held; or allow more with "
             "--join-memory",
         )
+
+    def _missing(self, file: str, columns: tuple[str, ...], message: str, rows: tuple[int, ...], count: int) -> Problem:
+        hint = "pass --missing drop to leave out what has no partner"
+        if not self._seen.any():
+            hint = "no id is in both files: compare how they are written, and name other key columns with --id-col"
+        return Problem("missing_id", message, file, ", ".join(columns), rows, count, hint)
+
+    def _repeats(self, predictions: DataSet, workers: Workers) -> Problem:
+        """Read the ids of the predictions once more, to tell which of them occur again."""
+        seen = np.zeros(self._rows, dtype=np.bool_)
+        repeats, first, start = Tally(), "", 0
+        ids = dict.fromkeys(self._layout.ids, Kind.TEXT)
+        for batch in predictions.batches(ids, workers):
+            columns = [batch.column(name) for name in self._layout.ids]
+            at = self._index.find(columns)
+            bad = without_id(batch, columns)
+            there = np.flatnonzero(at >= 0 if bad is None else (at >= 0) & ~bad)
+            again = np.ones(len(there), dtype=np.bool_)
+            again[np.unique(at[there], return_index=True)[1]] = False
+            again |= seen[at[there]]
+            seen[at[there]] = True
+            if again.any():
+                first = first or self._text(batch, int(there[again.argmax()]))
+                repeats.add(start + there[again])
+            start += batch.num_rows
+        return _duplicate(self._layout.ids, predictions.path, repeats, first)
+
+    def _text(self, batch: pa.RecordBatch, row: int) -> str:
+        return "|".join(cell_text(batch.column(name), row) for name in self._layout.ids)
 
 
 def _share_read(data: DataSet, rows: int) -> float | None:
@@ -196,87 +271,6 @@ def in_units(size: float) -> str:
 def _malformed_rows(batch: pa.RecordBatch) -> Bools:
     fine = nulls(batch.column(MALFORMED))
     return np.ones(batch.num_rows, dtype=np.bool_) if fine is None else ~fine
-
-
-class _JoinFaults:
-    """Duplicate ids and ids without a partner."""
-
-    def __init__(self, side: _LabelSide, layout: Layout, predictions: DataSet, labels: str) -> None:
-        self._side, self._layout = side, layout
-        self._predictions, self._labels = predictions, labels
-        self._found = 0
-        self._lonely = Tally()
-        self._first_lonely = ""
-        self._unclear = False
-
-    def note(self, located: _Located, start: int) -> None:
-        """Look at one batch, whose first row is `start`."""
-        at = located.at
-        if not len(at):
-            return
-        if int(at.min()) >= 0:
-            self._found += len(at)
-            return
-        self._found += int(np.count_nonzero(at >= 0))
-        self._unclear |= bool((at == -2).any())
-        lonely = np.flatnonzero(at == -1)
-        if len(lonely):
-            if not self._lonely.count:
-                self._first_lonely = self._text(located.batch, int(lonely[0]))
-            self._lonely.add(start + lonely)
-
-    def finish(self, counts: AlignmentCounts, workers: Workers, *, drop: bool) -> None:
-        """Add what was found to the counts."""
-        side, path = self._side, self._predictions.path
-        repeated = len(side.index.repeats) > 0
-        unlabelled = np.zeros(0, dtype=np.int64) if repeated else np.flatnonzero(~side.seen)
-        counts.unmatched_predictions = self._lonely
-        counts.unmatched_labels.add(unlabelled)
-        problems = []
-        if np.count_nonzero(side.seen) < self._found:
-            problems.append(self._repeats(workers))
-        if repeated:
-            again = Tally()
-            again.add(side.index.repeats)
-            problems.append(_duplicate(self._layout.label_ids, self._labels, again, side.index.first_repeat))
-        if self._lonely.count and not drop:
-            message = f"id {self._first_lonely!r} has no label in {self._labels}"
-            problems.append(self._missing(path, self._layout.ids, message, self._lonely.first, self._lonely.count))
-        # A row without an id may be the one that a label waits for: then only the row is at fault.
-        if len(unlabelled) and not drop and not self._unclear:
-            message = f"id {side.index.text(int(unlabelled[0]))!r} has no prediction in {path}"
-            rows = tuple((unlabelled[:FIRST_ROWS] + 1).tolist())
-            problems.append(self._missing(self._labels, self._layout.label_ids, message, rows, len(unlabelled)))
-        counts.problems += problems
-
-    def _missing(self, file: str, columns: tuple[str, ...], message: str, rows: tuple[int, ...], count: int) -> Problem:
-        hint = "pass --missing drop to leave out what has no partner"
-        if not self._side.seen.any():
-            hint = "no id is in both files: compare how they are written, and name other key columns with --id-col"
-        return Problem("missing_id", message, file, ", ".join(columns), rows, count, hint)
-
-    def _repeats(self, workers: Workers) -> Problem:
-        """Read the ids of the predictions once more, to tell which of them occur again."""
-        seen = np.zeros(self._side.rows, dtype=np.bool_)
-        repeats, first, start = Tally(), "", 0
-        ids = dict.fromkeys(self._layout.ids, Kind.TEXT)
-        for batch in self._predictions.batches(ids, workers):
-            columns = [batch.column(name) for name in self._layout.ids]
-            at = self._side.index.find(columns)
-            bad = without_id(batch, columns)
-            there = np.flatnonzero(at >= 0 if bad is None else (at >= 0) & ~bad)
-            again = np.ones(len(there), dtype=np.bool_)
-            again[np.unique(at[there], return_index=True)[1]] = False
-            again |= seen[at[there]]
-            seen[at[there]] = True
-            if again.any():
-                first = first or self._text(batch, int(there[again.argmax()]))
-                repeats.add(start + there[again])
-            start += batch.num_rows
-        return _duplicate(self._layout.ids, self._predictions.path, repeats, first)
-
-    def _text(self, batch: pa.RecordBatch, row: int) -> str:
-        return "|".join(cell_text(batch.column(name), row) for name in self._layout.ids)
 
 
 def malformed(path: str, rows: Tally, why: str) -> Problem:

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from ce_cli.workers import Workers
 
 _BATCH_ROWS = 1 << 17
-_BATCH_BYTES = 8 << 20
-_NARROWER = range(
-    64, 2000
-)  # so many columns hold pages besides, and fewer bytes pay; of more, the arrays of a batch cost more
+_BATCH_BYTES = 6 << 20
+# So many columns hold a page and a dictionary each besides, and fewer bytes pay; of more, the arrays of a batch cost more.
+_NARROWER = range(8, 2000)
 
 
 class ParquetData:

@@ -8,7 +8,6 @@ to a temporary file that is cut by rows, from which the rows are then read.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +65,8 @@ def turned(
     file: ParquetReader, group: int, slabs: Sequence[Sequence[int]], rows: int, most: int | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Yield one row group in batches of `rows`, the columns in the order of the slabs; it may end after `most` rows."""
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="ce-eval-") as folder, contextlib.ExitStack() as stack:
         parts = []
         for number, leaves in enumerate(slabs):
