@@ -37,8 +37,8 @@ class OutOfOrderError(Exception):
 class AlignmentCounts:
     """How many rows each side has, what found no partner, and what is wrong with the pairing as a whole.
 
-    matched: predictions whose id has a label. without_id: whether some prediction has no id to look for. first_unmatched: the row
-    and the id of the first prediction without a label.
+    matched: predictions whose id has a label. without_id: whether some prediction has no id to look for.
+    first_unmatched: the row and the id of the first prediction without a label.
     """
 
     predictions: int = 0
