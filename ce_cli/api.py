@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ce_cli.comparison import Comparison
     from ce_cli.engine import Watcher
-    from ce_cli.gates import Gate
+    from ce_cli.gates.verdict import Gate
     from ce_cli.plan import OptionValues
     from ce_cli.readers.base import DataSet
     from ce_cli.render.rows import RowFile
@@ -170,7 +170,7 @@ def compare_data(
     comparison = compared(entrants, run_together(entrants, options, watcher))
     if not gates:
         return comparison
-    from ce_cli.gates import judge_models
+    from ce_cli.gates.verdict import judge_models
 
     reports = {model.name: model.report for model in comparison.models}
     candidates = [model.name for model in comparison.candidates]
@@ -181,13 +181,13 @@ def parsed_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     """Return gates by their expressions; what gates need is imported only where there are any."""
     if not texts:
         return ()
-    from ce_cli.gates import parse_gates
+    from ce_cli.gates.grammar import parse_gates
 
     return parse_gates(texts)
 
 
 def _judged(report: Report, gates: Sequence[Gate]) -> Report:
-    from ce_cli.gates import judge
+    from ce_cli.gates.verdict import judge
 
     return report.with_gates(tuple(judge(gate, report) for gate in gates))
 

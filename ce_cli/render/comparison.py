@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ce_cli.render.header import file_of, names_listed
 from ce_cli.render.page import (
     BAD,
     GAP,
     GOOD,
     KEY,
     MAX_PROSE,
+    MIN_WIDTH,
     QUIET,
     TITLE,
     Column,
@@ -21,10 +23,11 @@ from ce_cli.render.page import (
     names_column,
     needed,
     numbers_column,
+    printed,
     prose,
 )
-from ce_cli.render.table import MIN_WIDTH, _file, _gates, _issues, _listed, _printed_page, _signature
 from ce_cli.render.text import cell_number, cut, number, percent, plural, safe
+from ce_cli.render.verdict import gate_lines, issue_lines, signature_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,20 +50,20 @@ def render_comparison(comparison: Comparison, *, width: int, color: bool) -> str
         _differences(comparison, width),
         _classes(comparison, width),
         _slices(comparison, width),
-        _issues(_all_issues(comparison), width),
-        _gates(gates, width),
+        issue_lines(_all_issues(comparison), width),
+        gate_lines(gates, width),
         _signatures(comparison, width),
     ]
-    return _printed_page(sections, color=color)
+    return printed(sections, color=color)
 
 
 def _header(comparison: Comparison, width: int) -> list[Any]:
     room = min(width, MAX_PROSE) - 32
     first = comparison.reference.report
-    classes = f", {plural(len(first.classes), 'class')}: {_listed(first.classes)}" if first.classes else ""
+    classes = f", {plural(len(first.classes), 'class')}: {names_listed(first.classes)}" if first.classes else ""
     column = first.columns.labels
-    labels = f"column {safe(column[0])}" if len(column) == 1 else f"{len(column):,} columns: {_listed(column)}"
-    entries = [("labels", f"{_file(comparison.labels, room)}, {labels}", ""), ("task", comparison.task + classes, "")]
+    labels = f"column {safe(column[0])}" if len(column) == 1 else f"{len(column):,} columns: {names_listed(column)}"
+    entries = [("labels", f"{file_of(comparison.labels, room)}, {labels}", ""), ("task", comparison.task + classes, "")]
     entries += _models(comparison, room)
     rows = comparison.comparison[0].rows
     how = {"id": "paired by id", "position": "paired by position"}.get(comparison.models[-1].report.alignment, "")
@@ -74,13 +77,13 @@ def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
     files = {model.report.predictions.path for model in models}
     if len(files) == 1:
         first = models[0].report
-        text = f"{_file(first.predictions, room)}, {first.input}: {', '.join(safe(model.name) for model in models)}"
+        text = f"{file_of(first.predictions, room)}, {first.input}: {', '.join(safe(model.name) for model in models)}"
         return [("models", text, f"the reference is {safe(models[0].name)}")]
     found = []
     for model in models:
         report, scores = model.report, model.report.columns.scores
         columns = f"{len(scores):,} columns" if len(scores) > 1 else f"column {safe(scores[0])}"
-        text = f"{cut(safe(model.name), room)}: {_file(report.predictions, room)}, {report.input}, {columns}"
+        text = f"{cut(safe(model.name), room)}: {file_of(report.predictions, room)}, {report.input}, {columns}"
         found.append(("models" if model.reference else "", text, "the reference" if model.reference else ""))
     return found
 
@@ -296,6 +299,6 @@ def _signatures(comparison: Comparison, width: int) -> list[Any]:
     lines: list[Any] = []
     for signature, names in whose.items():
         if len(whose) > 1:
-            lines += prose(Span(""), f"{_listed(names)}:", width, KEY)
-        lines += _signature(signature, width)
+            lines += prose(Span(""), f"{names_listed(names)}:", width, KEY)
+        lines += signature_lines(signature, width)
     return lines

@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ce_cli.columns import Kind, Layout, Scores, TableInfo, decide, listed
+from ce_cli.columns import Kind, Layout, Scores, TableInfo, listed
+from ce_cli.deciding.layout import decide
 from ce_cli.errors import fail
 from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_truth_word, without_zeros
 from ce_cli.plan import Scale

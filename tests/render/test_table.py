@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ce_cli.render.table import MAX_CLASSES, render_table
+from ce_cli.render.origin import MAX_CLASSES
+from ce_cli.render.table import render_table
 from ce_cli.render.text import cell_number, cell_width, cut, number, percent, safe, wrap
 from ce_cli.report import ClassRow, GateResult, Issue, Metric, Report, WorstRow
 from tests.factories import bad_report, class_rows, counts, good_report, many_classes_report
