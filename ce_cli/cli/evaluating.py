@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ce_cli.cli.output import TABLES, guarded, progress_of, show_comparison, show_failed_gates, show_report, tables_of
+from ce_cli.cli.output import guarded, progress_of, show_comparison, show_failed_gates, show_report, tables_of
 from ce_cli.errors import ExitCode, fail
 from ce_cli.process import keep_freed_memory
 
@@ -78,7 +78,7 @@ def _compare_command(values: dict[str, Any], options: Options, gates: tuple[Gate
             "a report as --baseline is for one PREDICTIONS, but here several models are compared",
             hint="name the predictions of the baseline instead: their rows can be paired with the others",
         )
-    unfit = next((name for name in TABLES if values[name] is not None), None)
+    unfit = next(iter(tables_of(values)), None)
     if unfit is not None:
         flag = unfit.replace("_", "-")
         raise fail(

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ce_cli.plan import Options
     from ce_cli.report import Report
 
-TABLES = ("per_sample", "per_sequence", "gradients", "errors")
-
 
 def show_report(report: Report, values: dict[str, Any]) -> None:
     """Print a report as the options say."""
@@ -129,4 +127,6 @@ def _colored(wanted: bool | None, stream: Any) -> bool:
 
 def tables_of(values: dict[str, Any]) -> dict[str, str]:
     """Return the files with a line per row that are wanted, by their options."""
+    from ce_cli.outputs import TABLES
+
     return {name: values[name] for name in TABLES if values[name] is not None}
