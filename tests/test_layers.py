@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ),
     (
         "decisions on names and on reports; files without their contents",
-        frozenset({"baseline", "comparison", "edges", "gates", "config", "outputs", "deciding"}),
+        frozenset({"baseline", "comparison", "edges", "gates", "config", "outputs", "deciding", "keywords"}),
     ),
     ("formulas, which know arrays only", frozenset({"kernels"})),
     ("statistics, which use the error-free sums and products of the kernels", frozenset({"state"})),
