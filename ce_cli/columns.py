@@ -115,13 +115,19 @@ class Layout:
         return self.labels[0]
 
 
-def unknown_column(table: TableInfo, name: str, option: str, other: TableInfo | None = None) -> CeError:
-    """Return the error for a column that is not there; other: where it could have been as well."""
+def unknown_column(
+    table: TableInfo, name: str, option: str, other: TableInfo | None = None, hint: str | None = None
+) -> CeError:
+    """Return the error for a column that is not there; other: where it could have been as well; hint: a surer one."""
     import difflib
 
     names = [*dict.fromkeys((*table.columns, *(() if other is None else other.columns)))]
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"the columns are: {listed(names)}"
+    hint = hint or (
+        f"did you mean {' or '.join(close)}? the columns are: {listed(names)}"
+        if close
+        else f"the columns are: {listed(names)}"
+    )
     return CeError(
         Problem(
             "unknown_column", f"{option} names {name!r}, which is not a column", file=table.path, column=name, hint=hint

@@ -34,12 +34,18 @@ VALUES: dict[str, Any] = {
 @pytest.mark.parametrize("name", Options.__dataclass_fields__)
 @pytest.mark.parametrize("kind", VALUES)
 def test_no_value_of_any_option_is_a_raw_error(name: str, kind: str) -> None:
+    told = told_of(name, VALUES[kind])
+    assert told is None or name in told.replace("-", "_")
+    assert len(told or "") < 300
+
+
+def told_of(name: str, value: Any) -> str | None:
+    """Return what is said of a value, None where it is taken; anything but a CeError is a failure."""
     try:
-        options_from({name: VALUES[kind]})
+        options_from({name: value})
     except CeError as error:
-        assert error.code == "bad_option"
-        assert name.replace("_", "-").removeprefix("no-") in str(error).replace("_", "-") or name == "header"
-        assert len(str(error)) < 300
+        return str(error)
+    return None
 
 
 @pytest.mark.parametrize("name", ["by", "cluster", "show", "id_col", "label_col", "weight_col", "model_col"])
@@ -84,7 +90,7 @@ def test_every_wrong_option_is_told_at_once() -> None:
     with pytest.raises(CeError) as caught:
         evaluate(FRAME, lable_col="y", bootstrap=True, top=2.5)
     assert [problem.message.split()[0] for problem in caught.value.problems] == ["there", "bootstrap", "top"]
-    assert caught.value.problems[0].hint == "did you mean label_col?"
+    assert str(caught.value.problems[0].hint).startswith("did you mean label_col")
 
 
 @pytest.mark.parametrize(

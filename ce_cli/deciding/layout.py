@@ -25,7 +25,7 @@ from ce_cli.columns import (
     unknown_column,
     without_prefix,
 )
-from ce_cli.deciding.scores import find_scores, free_columns, surely_tells_score, tells_score
+from ce_cli.deciding.scores import find_named, find_scores, free_columns, surely_tells_score, tells_score
 from ce_cli.errors import CeError, Problem, fail
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
     """
     options = _with_outcomes(predictions, labels, options)
     label_table = predictions if labels is None else labels
+    _check_named(predictions, labels, options, known)
     label_side: Side = "predictions" if labels is None else "labels"
     weight_side, weight = _weight(predictions, labels, options)
     targets = _label(label_table, options, weight, None if labels is None else predictions, known)
@@ -71,6 +72,23 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
     else:
         alignment = _alignment(options, ids)
     return Layout(scores, targets, label_side, weight, weight_side, ids, alignment, label_ids)
+
+
+def _check_named(predictions: TableInfo, labels: TableInfo | None, options: Options, known: Scores | None) -> None:
+    """Raise unknown_column with every column that an option names and that is not there."""
+    problems: list[Problem] = []
+    for check in (
+        lambda: _named_labels(predictions if labels is None else labels, options),
+        lambda: _weight(predictions, labels, options),
+        lambda: _chosen_ids(predictions, labels, options),
+        lambda: find_named(predictions, options.pred_cols if known is None else ()),
+    ):
+        try:
+            check()
+        except CeError as error:
+            problems += error.problems
+    if problems:
+        raise CeError(*problems)
 
 
 def _with_outcomes(predictions: TableInfo, labels: TableInfo | None, options: Options) -> Options:
@@ -168,7 +186,7 @@ def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) 
         return "labels", found
     found = predictions.find(options.weight_col)
     if found is None:
-        raise unknown_column(labels or predictions, options.weight_col, "--weight-col")
+        raise unknown_column(predictions, options.weight_col, "--weight-col", labels)
     return "predictions", found
 
 
@@ -177,9 +195,7 @@ def _label(
 ) -> tuple[str, ...]:
     """Return the label's column, or those of several that hold a share for each class."""
     if options.label_col is not None:
-        whole = table.find(options.label_col)
-        names = (options.label_col,) if whole is not None else tuple(next(csv.reader([options.label_col]), []))
-        return tuple(table.require(name, "--label-col") for name in names or (options.label_col,))
+        return _named_labels(table, options)
     if options.task == "multilabel" and (several := _label_family(table, predictions, any_kind=True)):
         return several
     for name in LABEL_NAMES:
@@ -201,6 +217,15 @@ def _label(
     if (separate or known is not None) and len(rest) == 1:
         return (rest[0],)
     raise _no_label(table, separate=separate)
+
+
+def _named_labels(table: TableInfo, options: Options) -> tuple[str, ...]:
+    """Return the columns that --label-col names: one, or several with commas between them."""
+    if options.label_col is None:
+        return ()
+    whole = table.find(options.label_col)
+    names = (options.label_col,) if whole is not None else tuple(next(csv.reader([options.label_col]), []))
+    return tuple(table.require(name, "--label-col") for name in names or (options.label_col,))
 
 
 def _no_label(table: TableInfo, *, separate: bool) -> CeError:
