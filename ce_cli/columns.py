@@ -123,16 +123,23 @@ def unknown_column(
 
     names = [*dict.fromkeys((*table.columns, *(() if other is None else other.columns)))]
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = hint or (
-        f"did you mean {' or '.join(close)}? the columns are: {listed(names)}"
-        if close
-        else f"the columns are: {listed(names)}"
-    )
+    if hint is None:
+        meant = f"did you mean {' or '.join(close)}? " if close else ""
+        hint = meant + (columns_listed(table) if other is None else f"the columns are: {listed(names)}")
     return CeError(
         Problem(
             "unknown_column", f"{option} names {name!r}, which is not a column", file=table.path, column=name, hint=hint
         )
     )
+
+
+def columns_listed(table: TableInfo) -> str:
+    """Return what to say of the columns that there are; one that looks like several was cut at the wrong character."""
+    told = f"the columns are: {listed(table.columns)}"
+    (first, *others) = table.columns or ("",)
+    if not others and any(mark in first for mark in ",;\t|"):
+        told += "; as this is one column only, check --delimiter"
+    return told
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:

@@ -11,7 +11,17 @@ import click
 
 from ce_cli._version import __version__
 from ce_cli.cli.params import Line, Names, Replicates, SectionedCommand, configured, noted, option
-from ce_cli.plan import ALIGNMENTS, BASES, FORMATS, INPUTS, ROW_SUMS, SMOOTHINGS, TASKS, USUAL_REPLICATES
+from ce_cli.plan import (
+    ALIGNMENTS,
+    BASES,
+    FORMATS,
+    INPUTS,
+    LEAST_REPLICATES,
+    ROW_SUMS,
+    SMOOTHINGS,
+    TASKS,
+    USUAL_REPLICATES,
+)
 
 _input, _scoring, _statistics = option("Input"), option("Scoring"), option("Statistics")
 _output, _gates, _work = option("Output"), option("Gates"), option("Work")
@@ -174,7 +184,7 @@ _output, _gates, _work = option("Output"), option("Gates"), option("Work")
     flag_value=str(USUAL_REPLICATES),
     metavar="[N]",
     help=f"Intervals of loss, accuracy and Brier score from N resamples of the rows, or of whole clusters or sequences; "
-    f"{USUAL_REPLICATES} where N is left out.",
+    f"{USUAL_REPLICATES} where N is left out, {LEAST_REPLICATES} at least.",
 )
 @_statistics("--seed", type=int, default=0, metavar="S", help="Seed of what is drawn at random.  [default: 0]")
 @_statistics("--ece-bins", type=int, default=15, metavar="N", help="Bins of the calibration error.  [default: 15]")

@@ -18,6 +18,7 @@ from ce_cli.columns import (
     Layout,
     Scores,
     Side,
+    columns_listed,
     is_id,
     is_index,
     is_weight,
@@ -65,6 +66,7 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
     scores = known or find_scores(predictions, options, taken, cells, labels)
     targets = _in_class_order(targets, scores, options, label_table)
     _check_roles(targets, label_side, weight, weight_side, scores)
+    _check_twice(predictions, labels, targets, scores)
     ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, (*targets, weight))
     if labels is None:
         alignment = "file"
@@ -179,6 +181,21 @@ def _check_roles(
         raise fail("bad_option", f"{both[0]!r} is both the label and a score", hint="see --label-col and --pred-cols")
 
 
+def _check_twice(predictions: TableInfo, labels: TableInfo | None, targets: tuple[str, ...], scores: Scores) -> None:
+    """Raise bad_option where one file is given as predictions and as labels, and its scores are taken for the labels."""
+    if labels is None or labels.path != predictions.path:
+        return
+    both = next((name for name in targets if name in {*scores.columns}), None)
+    if both is not None:
+        raise fail(
+            "bad_option",
+            f"this file is both the predictions and the labels, and {both!r} would be score and label at once",
+            file=labels.path,
+            column=both,
+            hint="name the file of the labels with --labels; leave it out where they are a column of the predictions",
+        )
+
+
 def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) -> tuple[Side | None, str | None]:
     if options.weight_col is None:
         return None, None
@@ -230,7 +247,7 @@ def _named_labels(table: TableInfo, options: Options) -> tuple[str, ...]:
 
 def _no_label(table: TableInfo, *, separate: bool) -> CeError:
     """Return the error for a file in which nothing looks like a label."""
-    hint = f"name the label's column with --label-col; the columns are: {listed(table.columns)}"
+    hint = f"name the label's column with --label-col; {columns_listed(table)}"
     if not separate:
         hint = f"if the labels are in another file, pass --labels FILE; else {hint}"
     elif any(name.lower().startswith(tuple(PREFIXES)) or name.lower() in STRONG_SCORES for name in table.columns):

@@ -10,6 +10,7 @@ from ce_cli.columns import (
     STRONG_SCORES,
     WEAK_SCORES,
     Scores,
+    columns_listed,
     is_id,
     is_index,
     is_weight,
@@ -188,7 +189,7 @@ def _bare_scores(
                 "unknown_column",
                 "no column looks like a score",
                 file=table.path,
-                hint=f"name the scores with --pred-cols; the columns are: {listed(table.columns)}",
+                hint=f"name the scores with --pred-cols; {columns_listed(table)}",
             )
         )
     if len(numeric) == 1:

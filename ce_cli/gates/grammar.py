@@ -40,6 +40,17 @@ _CLASS_EXAMPLE = "class[cat].cross_entropy < 0.5"
 _MODEL = "model[new].cross_entropy < 0.35"
 _DELTA = "delta.cross_entropy.upper < 0.005"
 _SLICE_EXAMPLE = "slice[country=DE].cross_entropy < 0.5"
+# What others call a metric.
+_OTHER_NAMES = {
+    **dict.fromkeys(("loss", "log_loss", "logloss", "nll", "ce", "xent", "cross_entropy_loss"), "cross_entropy"),
+    **dict.fromkeys(("acc", "top1"), "accuracy"),
+    **dict.fromkeys(("brier_score", "mse"), "brier"),
+    **dict.fromkeys(("calibration", "calibration_error", "expected_calibration_error"), "ece"),
+    **dict.fromkeys(("ppl", "pplx"), "perplexity"),
+    **dict.fromkeys(("kl", "kld"), "kl_divergence"),
+    **dict.fromkeys(("rows", "n", "samples"), "counts.scored"),
+    **dict.fromkeys(("auc", "auroc", "roc_auc", "f1", "precision", "recall"), ""),  # there is none of these
+}
 _NEITHER_IS_WORSE = ("n", "weight", "df", "p", "p_holm")  # numbers of a slice
 # The bound cannot contain an operator but a class name can, so the last run of operator characters is the operator.
 _COMPARISON = re.compile(r"(?P<subject>.*?)(?P<operator>[<>=!]+)(?P<bound>[^<>=!]*)", re.DOTALL)
@@ -240,7 +251,8 @@ def _known(name: str, names: Collection[str], kind: str, spelling: str, example:
 
 def _unknown_metric(text: str) -> _MalformedError:
     names = [*METRICS, *(f"counts.{name}" for name in COUNTS), *(f"quantiles.{name}" for name in QUANTILES)]
-    close = _close_matches(text, [*names, "max_row_sum_error"])
+    meant = _OTHER_NAMES.get(text.lower().replace("-", "_").replace(" ", "_"))
+    close = [*filter(None, [meant])] if meant is not None else _close_matches(text, [*names, "max_row_sum_error"])
     known = (
         f"the metrics are {', '.join(METRICS)}, and also counts.…, quantiles.…, concentration.…, class[…].…, delta.…, "
     )
