@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ce_cli.cli.output import guarded, progress_of, show_comparison, show_failed_gates, show_report, tables_of
-from ce_cli.errors import ExitCode, fail
+from ce_cli.errors import CeError, ExitCode, Problem, fail
 from ce_cli.process import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -120,19 +120,19 @@ def _path(argument: str) -> str:
 
 
 def _check_outputs(values: dict[str, Any], inputs: tuple[str | None, ...]) -> None:
+    problems = []
     if inputs.count("-") > 1:
         both = "predictions and labels cannot both" if len(inputs) == 2 else "only one of the files can"
-        raise fail("bad_option", f"{both} come from standard input")
+        problems.append(Problem("bad_option", f"{both} come from standard input"))
     if values["json"] and values["quiet"]:
-        raise fail("bad_option", "--json and --quiet exclude each other")
+        problems.append(Problem("bad_option", "--json and --quiet exclude each other"))
     tables = tables_of(values)
     streamed = [name for name, file in tables.items() if file == "-"]
     if streamed and (values["json"] or values["quiet"]):
-        raise fail(
-            "bad_option",
-            f"--{streamed[0].replace('_', '-')} - and the report cannot share standard output",
-            hint="name a file instead",
-        )
+        message = f"--{streamed[0].replace('_', '-')} - and the report cannot share standard output"
+        problems.append(Problem("bad_option", message, hint="name a file instead"))
+    if problems:
+        raise CeError(*problems)
     if tables:
         from ce_cli.outputs import check_outputs
 
