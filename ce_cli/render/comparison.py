@@ -11,20 +11,18 @@ from ce_cli.render.page import (
     GAP,
     GOOD,
     KEY,
-    MAX_PROSE,
     MIN_WIDTH,
     QUIET,
-    TITLE,
     Column,
     Span,
     entries_of,
     grid,
-    line_of,
     names_column,
     needed,
     numbers_column,
     printed,
     prose,
+    title_lines,
 )
 from ce_cli.render.text import cell_number, cut, number, percent, plural, safe
 from ce_cli.render.verdict import gate_lines, issue_lines, signature_lines
@@ -41,7 +39,7 @@ NOT_DETECTED = "~"
 
 
 def render_comparison(comparison: Comparison, *, width: int, color: bool) -> str:
-    """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 60)."""
+    """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 40)."""
     width = max(width, MIN_WIDTH)
     gates = [gate._replace(expression=f"{gate.model}: {gate.expression}") for gate in comparison.gates]
     sections = [
@@ -58,17 +56,19 @@ def render_comparison(comparison: Comparison, *, width: int, color: bool) -> str
 
 
 def _header(comparison: Comparison, width: int) -> list[Any]:
-    room = min(width, MAX_PROSE) - 32
+    room = max(width - 32, 16)
     first = comparison.reference.report
-    classes = f", {plural(len(first.classes), 'class')}: {names_listed(first.classes)}" if first.classes else ""
+    classes = f", {plural(len(first.classes), 'class')}: {names_listed(first.classes, width)}" if first.classes else ""
     column = first.columns.labels
-    labels = f"column {safe(column[0])}" if len(column) == 1 else f"{len(column):,} columns: {names_listed(column)}"
+    labels = (
+        f"column {safe(column[0])}" if len(column) == 1 else f"{len(column):,} columns: {names_listed(column, width)}"
+    )
     entries = [("labels", f"{file_of(comparison.labels, room)}, {labels}", ""), ("task", comparison.task + classes, "")]
     entries += _models(comparison, room)
     rows = comparison.comparison[0].rows
     how = {"id": "paired by id", "position": "paired by position"}.get(comparison.models[-1].report.alignment, "")
     entries.append(("rows", f"{rows:,} common to all models" + (f", {how}" if how else ", in one file"), ""))
-    return entries_of(entries, width)
+    return entries_of(entries, width, most=width)
 
 
 def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
@@ -109,8 +109,8 @@ def _ranking(comparison: Comparison, width: int) -> list[Any]:
             columns.append(numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)))
     while needed(columns) > width and len(columns) > 4:
         del columns[-1]
-    title = line_of(Span("ranking", TITLE), Span(f"{GAP}loss in {comparison.unit}, the smallest first", QUIET))
-    return [title, *grid(columns, width)]
+    title = title_lines("ranking", f"loss in {comparison.unit}, the smallest first", width)
+    return [*title, *grid(columns, width, (columns[3].heading,))]
 
 
 def _finite(comparison: Comparison, rank: Rank) -> str:
@@ -155,11 +155,9 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
     for heading in ("detectable", "same", "better", "worse"):
         if needed(columns) > width:
             columns = [column for column in columns if column.heading != heading]
-    reference = cut(safe(comparison.reference.name), 30)
-    title = line_of(
-        Span(f"differences from {reference}", TITLE), Span(f"{GAP}in {comparison.unit}, below 0 is better", QUIET)
-    )
-    return [title, *grid(columns, width), *_told(comparison, width)]
+    remark = f"in {comparison.unit}, below 0 is better"
+    title = title_lines(f"differences from {comparison.reference.name}", remark, width)
+    return [*title, *grid(columns, width, (columns[3].heading, "p (boot)")), *_told(comparison, width)]
 
 
 def _bootstrapped(rows: Sequence[Difference]) -> list[Column]:
@@ -233,8 +231,8 @@ def _classes(comparison: Comparison, width: int) -> list[Any]:
         columns.append(Column(cut(safe(row.model), 16), cells))
     while needed(columns) > width and len(columns) > 3:
         del columns[-1]
-    title = line_of(Span("where they come from", TITLE), Span(f"{GAP}what each {kind} adds to the difference", QUIET))
-    lines = [title, *grid(columns, width)]
+    title = title_lines("where they come from", f"what each {kind} adds to the difference", width)
+    lines = [*title, *grid(columns, width)]
     left = len(sizes) - len(names)
     if left:
         lines += prose(Span(GAP), f"… and {plural(left, f'more {kind}')}", width, QUIET)
@@ -267,8 +265,11 @@ def _slices(comparison: Comparison, width: int) -> list[Any]:
     if needed(columns) > width:
         columns = [column for column in columns if column.heading != "adds"]
     small = sum(part.small for part in comparison.comparison[0].by_slice)
-    title = line_of(Span("by slice", TITLE), Span(f"{GAP}those that add most to the difference", QUIET))
-    lines = [title, *grid(columns, width)]
+    title = title_lines("by slice", "those that add most to the difference", width)
+    lines = [
+        *title,
+        *grid(columns, width, [column.heading for column in columns if column.heading.endswith("interval")]),
+    ]
     if small:
         rows = sum(part.n for part in comparison.comparison[0].by_slice if part.small)
         lines += prose(
@@ -299,6 +300,6 @@ def _signatures(comparison: Comparison, width: int) -> list[Any]:
     lines: list[Any] = []
     for signature, names in whose.items():
         if len(whose) > 1:
-            lines += prose(Span(""), f"{names_listed(names)}:", width, KEY)
+            lines += prose(Span(""), f"{names_listed(names, width)}:", width, KEY)
         lines += signature_lines(signature, width)
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.render.page import MAX_NAME, MAX_PROSE, Line, entries_of
+from ce_cli.render.page import MAX_NAME, Line, entries_of
 from ce_cli.render.text import ELLIPSIS, cell_width, cut, plural, safe
 
 if TYPE_CHECKING:
@@ -27,40 +27,46 @@ _COUNTED = {
 def header(report: Report, width: int) -> list[Line]:
     """Return a line for everything that was decided."""
     columns = report.columns
-    room = min(width, MAX_PROSE) - 32  # for a path, beside the name of the line and the number of rows
+    room = max(width - 32, 16)  # for a path, beside the name of the line and the number of rows
     same_file = report.labels.path == report.predictions.path
     classes = plural(len(report.classes), class_word(report))
     many = len(columns.scores) > 1
     scores = (
-        f"{len(columns.scores):,} columns: {names_listed(columns.scores)}"
+        f"{len(columns.scores):,} columns: {names_listed(columns.scores, width)}"
         if many
-        else f"column {names_listed(columns.scores)}"
+        else f"column {names_listed(columns.scores, width)}"
     )
-    labels = f"{'the same file' if same_file else file_of(report.labels, room)}, {_label_columns(columns.labels)}"
+    labels = (
+        f"{'the same file' if same_file else file_of(report.labels, room)}, {_label_columns(columns.labels, width)}"
+    )
     entries = [
         ("predictions", file_of(report.predictions, room)),
         ("labels", labels if columns.labels else ""),
-        ("task", report.task + (f", {classes}: {names_listed(report.classes)}" if report.classes else "")),
+        ("task", report.task + (f", {classes}: {names_listed(report.classes, width)}" if report.classes else "")),
         ("scores", f"{report.input}, {scores}"),
-        ("alignment", _alignment(report) if columns.labels else ""),
-        ("weight", "" if columns.weight is None else f"column {name_of(columns.weight)}"),
+        ("alignment", _alignment(report, width) if columns.labels else ""),
+        ("weight", "" if columns.weight is None else f"column {name_of(columns.weight, width)}"),
         ("rows", _rows(report)),
         ("of these", _counted(report.counts, (*_of_rows(report), "clipped", "above_one", "renormalized"))),
         ("cells", _cells(report.counts)),
         ("sequences", _sequences(report.counts)),
         ("unused", _counted(report.counts, ("unmatched_labels",))),
     ]
-    return entries_of([(name, text, "") for name, text in entries if text], width)
+    return entries_of([(name, text, "") for name, text in entries if text], width, most=width)
 
 
-def _alignment(report: Report) -> str:
+def _alignment(report: Report, width: int) -> str:
     if report.alignment == "id":
-        return f"by id: {names_listed(report.columns.id)}"
+        return f"by id: {names_listed(report.columns.id, width)}"
     return {"position": "by position", "file": "scores and labels in one file"}.get(report.alignment, report.alignment)
 
 
-def _label_columns(names: tuple[str, ...]) -> str:
-    return f"column {name_of(names[0])}" if len(names) == 1 else f"{len(names):,} columns: {names_listed(names)}"
+def _label_columns(names: tuple[str, ...], width: int) -> str:
+    return (
+        f"column {name_of(names[0], width)}"
+        if len(names) == 1
+        else f"{len(names):,} columns: {names_listed(names, width)}"
+    )
 
 
 def file_of(file: InputFile, room: int) -> str:
@@ -68,16 +74,17 @@ def file_of(file: InputFile, room: int) -> str:
     return f"{cut(safe(file.path), room)} ({plural(file.rows, 'row')})"
 
 
-def name_of(name: str) -> str:
-    """Return a name from data, short enough for a list."""
-    return cut(safe(name), MAX_NAME // 2)
+def name_of(name: str, width: int) -> str:
+    """Return a name from data, short enough for a list in lines of this width."""
+    return cut(safe(name), max(MAX_NAME // 2, width // 4))
 
 
-def names_listed(names: Sequence[str]) -> str:
+def names_listed(names: Sequence[str], width: int) -> str:
     """Return the names, the first few and the last of them where there are many."""
     if len(names) <= MAX_LISTED or (len(names) <= MAX_LIST and cell_width(safe(", ".join(names))) <= MAX_LIST):
-        return ", ".join(map(name_of, names))
-    return f"{', '.join(map(name_of, names[: MAX_LISTED - 2]))}, {ELLIPSIS} {name_of(names[-1])}"
+        return ", ".join(name_of(name, width) for name in names)
+    first = ", ".join(name_of(name, width) for name in names[: MAX_LISTED - 2])
+    return f"{first}, {ELLIPSIS} {name_of(names[-1], width)}"
 
 
 def _rows(report: Report) -> str:

@@ -12,17 +12,16 @@ from ce_cli.render.page import (
     MAX_NAME,
     MAX_PROSE,
     QUIET,
-    TITLE,
     WARNING,
     Column,
     Line,
     Span,
     grid,
-    line_of,
     names_column,
     needed,
     numbers_column,
     prose,
+    title_lines,
 )
 from ce_cli.render.text import ELLIPSIS, cell_number, cut, optional, percent, plural, safe
 
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 20
 BAR_CELLS = 12
+# What gives way where lines are short, first things first.
+_CLASS_GIVES_WAY = ("gradient", "mean prob", "ece", "prevalence", "recall", "skill")
+_ROW_GIVES_WAY = ("prob of label", "predicted", "id")
 
 
 def classes(report: Report, width: int, bar: str) -> list[Line]:
@@ -59,9 +61,9 @@ def classes(report: Report, width: int, bar: str) -> list[Line]:
         columns = [column for column in columns if column.heading]  # all but the bars
     if needed(columns) > width and cells:
         columns = [column for column in columns if column.heading != "mean prob"]  # which ece and prevalence say too
-    names = Span(f"{kind}es" if kind == "class" else f"{kind}s", TITLE)
-    title = line_of(names, Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET))
-    return [title, *grid(columns, width), *_other_classes(report, rows, width)]
+    names = f"{kind}es" if kind == "class" else f"{kind}s"
+    title = title_lines(names, f"loss in {report.unit}, share of the total loss", width)
+    return [*title, *grid(columns, width, _CLASS_GIVES_WAY), *_other_classes(report, rows, width)]
 
 
 def _of_labels(rows: Sequence[ClassRow], shown: Mapping[str, Callable[[float], str]]) -> Iterator[Column]:
@@ -125,13 +127,13 @@ def worst(report: Report, width: int) -> list[Line]:
         del columns[2]
     if all(row.id is None for row in rows):
         del columns[1]
-    title = line_of(Span("worst rows", TITLE), Span(f"{GAP}loss in {report.unit}", QUIET))
+    title = title_lines("worst rows", f"loss in {report.unit}", width)
     shown = [names_column(name, (_or_dash(row.shown[name]) for row in rows)) for name in rows[0].shown]
     if not shown or needed([*columns, *shown]) <= width:
-        return [title, *grid([*columns, *shown], width)]
-    heading, *lines = grid(columns, width)
+        return [*title, *grid([*columns, *shown], width, _ROW_GIVES_WAY)]
+    heading, *lines = grid(columns, width, _ROW_GIVES_WAY)
     beside = [prose(Span(GAP * 2), _cells_shown(row), width, QUIET) for row in rows]
-    return [title, heading, *(part for line, below in zip(lines, beside, strict=True) for part in (line, *below))]
+    return [*title, heading, *(part for line, below in zip(lines, beside, strict=True) for part in (line, *below))]
 
 
 def _cells_shown(row: WorstRow) -> str:

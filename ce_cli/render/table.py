@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def render_table(report: Report, *, width: int, color: bool) -> str:
-    """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 60).
+    """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 40).
 
     With `color` the only escape sequences are those for colours and weights (SGR); without there are none.
     """

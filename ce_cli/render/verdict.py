@@ -68,7 +68,7 @@ def gate_lines(gates: Sequence[GateResult], width: int) -> list[Line]:
     ]
     if needed(columns) > width:
         del columns[3]  # the expression ends in its bound, also where its middle is cut
-    heading, *lines = grid(columns, width)
+    heading, *lines = grid(columns, width, ("margin",))
     page = [line_of(Span("gates", TITLE)), heading]
     for gate, line in zip(gates, lines, strict=True):
         page += [line, *(prose(Span(" " * 8), gate.reason, width, QUIET) if gate.reason else [])]
