@@ -14,7 +14,7 @@ def main() -> None:
 
     # The work is spread over threads already: a second pool inside each matrix product only costs time and memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from ce_cli.cli import run
+    from ce_cli.cli.main import run
     from ce_cli.process import leave
 
     leave(run(sys.argv[1:]))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ce_cli.engine import Job, run
 from ce_cli.errors import fail
+from ce_cli.keywords import options_from, path_from, texts_from
 from ce_cli.outputs import check_outputs
 from ce_cli.plan import INPUTS, Options
 from ce_cli.readers.files import open_named
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
     from ce_cli.comparison import Comparison
     from ce_cli.engine import Watcher
-    from ce_cli.gates import Gate
+    from ce_cli.gates.verdict import Gate
     from ce_cli.plan import OptionValues
     from ce_cli.readers.base import DataSet
     from ce_cli.render.rows import RowFile
     from ce_cli.report import Report
     from ce_cli.tasks.base import Context
+
+_GATE = "gates=['cross_entropy < 0.35', 'accuracy > 90%']"
+_WRITTEN = "an earlier report is a JSON file: Path('before.json').write_text(report.to_json())"
 
 
 def evaluate(
@@ -54,17 +58,17 @@ def evaluate(
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.
     """
-    parsed = parsed_gates((gates,) if isinstance(gates, str) else tuple(gates))
+    parsed = parsed_gates(texts_from("gates", gates, _GATE))
     chosen = options_from(dict(options))
     mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.looks_first)
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
     named = {"per_sample": per_sample, "per_sequence": per_sequence, "gradients": gradients, "errors": errors}
-    outputs = {name: os.fspath(path) for name, path in named.items() if path is not None}
+    outputs = {name: path_from(name, path) for name, path in named.items() if path is not None}
     inputs = [os.fspath(data) for data in (predictions, labels) if isinstance(data, (str, os.PathLike))]
     check_outputs(outputs, inputs)
     if chosen.compares or chosen.reference is not None:
         raise fail("bad_option", "evaluate() is for one model", hint="compare() takes models, model_col and reference")
-    before = None if baseline is None else os.fspath(baseline)
+    before = None if baseline is None else path_from("baseline", baseline, _WRITTEN)
     return evaluate_data(mine, other, chosen, parsed, outputs=outputs, baseline=before)
 
 
@@ -121,7 +125,7 @@ def compare(
     Rows are paired by id; where nothing has an id, `align="position"` says that they stand in the same order. Returns the
     comparison; `comparison.passed` tells the verdict of the gates. Raises CeError where the input or an option is at fault.
     """
-    parsed = parsed_gates((gates,) if isinstance(gates, str) else tuple(gates))
+    parsed = parsed_gates(texts_from("gates", gates, _GATE))
     chosen = options_from(dict(options))
     if not isinstance(predictions, Mapping) and not chosen.compares and baseline is None:
         raise fail(
@@ -130,10 +134,13 @@ def compare(
             hint="compare({'old': 'old.csv', 'new': 'new.csv'}, 'labels.csv')",
         )
     given = predictions if isinstance(predictions, Mapping) else {"predictions": predictions}
+    if not given:
+        raise fail("bad_option", "there are no predictions to compare: the mapping is empty")
     if baseline is not None:
         given = {"baseline": baseline, **given}
-    if any(data is None for data in given.values()):
-        raise fail("bad_option", "there are no predictions for some of the models")
+    lacking = [repr(str(name)) for name, data in given.items() if data is None]
+    if lacking:
+        raise fail("bad_option", f"there are no predictions for {' and '.join(lacking)}: got None")
     opened = {
         str(name): _opened(data, chosen, "predictions", twice=True, name=str(name)) for name, data in given.items()
     }
@@ -170,7 +177,7 @@ def compare_data(
     comparison = compared(entrants, run_together(entrants, options, watcher))
     if not gates:
         return comparison
-    from ce_cli.gates import judge_models
+    from ce_cli.gates.verdict import judge_models
 
     reports = {model.name: model.report for model in comparison.models}
     candidates = [model.name for model in comparison.candidates]
@@ -181,13 +188,13 @@ def parsed_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     """Return gates by their expressions; what gates need is imported only where there are any."""
     if not texts:
         return ()
-    from ce_cli.gates import parse_gates
+    from ce_cli.gates.grammar import parse_gates
 
     return parse_gates(texts)
 
 
 def _judged(report: Report, gates: Sequence[Gate]) -> Report:
-    from ce_cli.gates import judge
+    from ce_cli.gates.verdict import judge
 
     return report.with_gates(tuple(judge(gate, report) for gate in gates))
 
@@ -207,31 +214,6 @@ def _sinks(context: Context, outputs: Mapping[str, str]) -> Iterator[RowFile]:
     }
     for name, path in outputs.items():
         yield kinds[name](path, context)
-
-
-def options_from(values: dict[str, Any]) -> Options:
-    """Build options from keyword arguments."""
-    known = set(Options.__dataclass_fields__)
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise fail(
-            "bad_option", f"there is no option {unknown[0]!r}", hint=f"the options are: {', '.join(sorted(known))}"
-        )
-    return Options.from_mapping({name: _as_option(name, value) for name, value in values.items()})
-
-
-def _as_option(name: str, value: Any) -> Any:
-    """Return a value as the command line would give it: names are text, several of them a tuple."""
-    if Options.__dataclass_fields__[name].default == ():
-        several = isinstance(value, Iterable) and not isinstance(value, str)
-        return tuple(str(part) for part in value) if several else (str(value),)
-    if name in ("positive", "base", "input_base") and value is not None:
-        return str(value)
-    if name == "bins" and isinstance(value, Iterable) and not isinstance(value, str):
-        return ",".join(repr(float(edge)) for edge in value)
-    if name == "class_weights" and isinstance(value, Mapping):
-        return {str(label): weight for label, weight in value.items()}
-    return value
 
 
 def _opened(data: Any, options: Options, role: str, *, twice: bool, name: str | None = None) -> DataSet:

@@ -9,11 +9,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ce_cli._version import __version__
-from ce_cli.errors import fail
+from ce_cli.errors import CeError, Problem
 from ce_cli.slicing import parse_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 TASKS = ("auto", "binary", "multiclass", "multilabel", "regression", "tokens")
 # Options that mean something to one task only.
@@ -101,6 +101,21 @@ class Options:
     join_memory: str | int | None = None
 
     def __post_init__(self) -> None:
+        problems = [Problem("bad_option", message, hint=hint) for message, hint in self._faults()]
+        try:
+            parse_all(self.by)
+        except CeError as error:
+            problems += error.problems
+        if problems:
+            raise CeError(*problems)
+
+    def _faults(self) -> Iterator[tuple[str, str | None]]:
+        """Yield what is wrong with the options, each with a hint."""
+        for check in (self._choices, self._numbers, self._spreads, self._text, self._pairs, self._replicates):
+            for fault in check():
+                yield fault if isinstance(fault, tuple) else (fault, None)
+
+    def _choices(self) -> Iterator[str]:
         choices = {
             "task": TASKS,
             "input": (None, *INPUTS),
@@ -119,73 +134,57 @@ class Options:
             value = getattr(self, name)
             if value not in allowed:
                 known = ", ".join(str(choice) for choice in allowed if choice is not None)
-                raise fail("bad_option", f"{flag(name)} takes one of {known}, but got {value!r}")
-        self._check_numbers()
-        self._check_sigma()
-        self._check_models()
-        parse_all(self.by)
-        self._check_bootstrap()
-        if self.join_memory is not None and bytes_of(self.join_memory) is None:
-            raise fail("bad_option", f"--join-memory takes a size such as 500M or 1.5GiB, but got {self.join_memory!r}")
+                yield f"{flag(name)} takes one of {known}, but got {value!r}"
 
-    def _check_numbers(self) -> None:
+    def _numbers(self) -> Iterator[str | tuple[str, str]]:
         if not 0 < self.confidence < 1:
-            raise fail("bad_option", f"--confidence takes a number between 0 and 1, but got {self.confidence!r}")
+            message = f"--confidence takes a number between 0 and 1, but got {self.confidence!r}"
+            share = self.confidence / 100
+            yield (message, f"{self.confidence:g} % is --confidence {share:g}") if 0.5 <= share < 1 else message
         for name, least in (("ece_bins", 1), ("top", 0), ("min_slice", 1), ("jobs", 1), ("chunk_rows", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise fail("bad_option", f"{flag(name)} takes a whole number from {least} on, but got {value!r}")
+                yield f"{flag(name)} takes a whole number from {least} on, but got {value!r}"
         if not 0 <= self.label_smoothing < 1:
-            raise fail(
-                "bad_option", f"--label-smoothing takes a number from 0 to below 1, but got {self.label_smoothing!r}"
-            )
-        if self.eps is not None and self.eps != "auto":
-            try:
-                inside = 0 < float(self.eps) < 0.5
-            except ValueError:
-                inside = False
-            if not inside:
-                raise fail("bad_option", f"--eps takes auto or a number between 0 and 0.5, but got {self.eps!r}")
-        if self.delimiter is not None and (
-            len(self.delimiter) != 1 or self.delimiter in '"\r\n' or self.delimiter > "~"
-        ):
-            raise fail("bad_option", f"--delimiter takes one ASCII character, but got {self.delimiter!r}")
-        if self.input_base != "e" and self.input not in (None, "logprobs"):
-            raise fail("bad_option", f"--input-base is the base of log-probabilities, but --input says {self.input}")
-
-    def _check_models(self) -> None:
-        if self.models and self.model_col is not None:
-            raise fail("bad_option", "--models names columns and --model-col groups of rows: only one of them can be")
-
-    def _check_sigma(self) -> None:
-        if self.sigma in (None, "auto"):
-            return
-        try:
-            fine = 0 < float(self.sigma or 0) < math.inf
-        except ValueError:
-            fine = False
-        if not fine:
-            raise fail("bad_option", f"--sigma takes auto or a number above 0, but got {self.sigma!r}")
-
-    def _check_bootstrap(self) -> None:
+            yield f"--label-smoothing takes a number from 0 to below 1, but got {self.label_smoothing!r}"
         if not 0 <= self.seed < 1 << 64:
-            raise fail("bad_option", f"--seed takes a whole number from 0 to below 2**64, but got {self.seed!r}")
+            yield f"--seed takes a whole number from 0 to below 2**64, but got {self.seed!r}"
+
+    def _spreads(self) -> Iterator[str]:
+        for name, below, said in (("eps", 0.5, "between 0 and 0.5"), ("sigma", math.inf, "above 0")):
+            value = getattr(self, name)
+            if value not in (None, "auto") and not 0 < _number(value) < below:
+                yield f"{flag(name)} takes auto or a number {said}, but got {value!r}"
+
+    def _text(self) -> Iterator[str]:
+        mark = self.delimiter
+        if mark is not None and (len(mark) != 1 or mark in '"\r\n' or mark > "~"):
+            yield f"--delimiter takes one ASCII character, but got {mark!r}"
+        if self.join_memory is not None and bytes_of(self.join_memory) is None:
+            yield f"--join-memory takes a size such as 500M or 1.5GiB, but got {self.join_memory!r}"
+
+    def _pairs(self) -> Iterator[str]:
+        if self.input_base != "e" and self.input not in (None, "logprobs"):
+            yield f"--input-base is the base of log-probabilities, but --input says {self.input}"
+        if self.models and self.model_col is not None:
+            yield "--models names columns and --model-col groups of rows: only one of them can be"
+
+    def _replicates(self) -> Iterator[str | tuple[str, str]]:
         if self.bootstrap is None:
             return
         if not LEAST_REPLICATES <= self.bootstrap <= MOST_REPLICATES:
-            raise fail(
-                "bad_option",
+            yield (
                 f"--bootstrap takes a whole number from {LEAST_REPLICATES} to {MOST_REPLICATES:,}, "
-                f"but got {self.bootstrap!r}",
+                f"but got {self.bootstrap!r}"
             )
-        # The bounds are order statistics: below the first of them there is nothing.
-        needed = math.ceil(2 / (1 - self.confidence) - 1e-6) - 1
-        if self.bootstrap < needed:
-            raise fail(
-                "bad_option",
-                f"{self.bootstrap:,} replicates have no quantiles for --confidence {self.confidence!r}",
-                hint=f"pass --bootstrap {needed} or more: the tails are to hold some replicates",
-            )
+        elif 0 < self.confidence < 1:
+            # The bounds are order statistics: below the first of them there is nothing.
+            needed = math.ceil(2 / (1 - self.confidence) - 1e-6) - 1
+            if self.bootstrap < needed:
+                yield (
+                    f"{self.bootstrap:,} replicates have no quantiles for --confidence {self.confidence!r}",
+                    f"pass --bootstrap {needed} or more: the tails are to hold some replicates",
+                )
 
     @property
     def compares(self) -> bool:
@@ -290,6 +289,14 @@ def bytes_of(size: str | int) -> int | None:
     step = 1000 if unit.endswith("B") and len(unit) == 2 else 1024
     found = int(float(number) * step ** "BKMGT".index(unit[:1] or "B"))
     return found or None
+
+
+def _number(value: str | float) -> float:
+    """Return what a value says, NaN where it is no number."""
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
 
 
 def flag(name: str) -> str:

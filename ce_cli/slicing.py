@@ -53,16 +53,33 @@ def parse_all(texts: Iterable[str]) -> tuple[tuple[Criterion, ...], ...]:
     return tuple(found.values())
 
 
+def advice(text: str, columns: Iterable[str]) -> str | None:
+    """Return how to write what a text that names no column may be meant for, None where it says nothing of that."""
+    start = re.split("[:=,;/+ ]", text)[0]
+    found = next((name for name in columns if name.lower() == start.lower()), None)
+    if found is None or start == text:
+        return None
+    other = re.sub(r"[,;/+ ]+", "*", text)
+    if {*re.split(r"\*", other)} <= {*columns}:
+        return f"{other} crosses two columns; for one after the other repeat --by"
+    return f"to cut the numbers of a column write {found}:quantiles=4, or {found}:edges=0,10,20"
+
+
 def _criterion(text: str, whole: str) -> Criterion:
     if not text:
-        raise fail("bad_option", f"--by takes a column, or several with * between them, but got {whole!r}")
+        raise fail(
+            "bad_option", f"--by takes a column, or several with * between them such as country*sex, but got {whole!r}"
+        )
     match = _CUT.fullmatch(text)
     if match is None:
         return Criterion(text, text)
     column, how, what = match.groups()
     if how == "quantiles":
         if not (what.isascii() and what.isdigit() and 2 <= int(what) <= _MOST_QUANTILES):
-            raise fail("bad_option", f"--by {text}: quantiles are a whole number from 2 to {_MOST_QUANTILES}")
+            raise fail(
+                "bad_option",
+                f"--by {text}: quantiles are a whole number from 2 to {_MOST_QUANTILES}, such as {column}:quantiles=4",
+            )
         return Criterion(text, column, quantiles=int(what))
     try:
         edges = tuple(float(edge) for edge in what.split(","))

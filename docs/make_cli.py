@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from ce_cli.cli import command, section_of
+from ce_cli.cli.command import command
+from ce_cli.cli.params import section_of
 
 FOLDER = Path(__file__).parent
 TEMPLATE = FOLDER / "cli.md.in"

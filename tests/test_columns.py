@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from ce_cli.columns import SampleColumn, TableInfo, decide
+from ce_cli.columns import SampleColumn, TableInfo
+from ce_cli.deciding.layout import decide
 from ce_cli.errors import CeError
 from ce_cli.plan import Options
 

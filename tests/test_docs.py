@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ce_cli.cli import command
+from ce_cli.cli.command import command
 from ce_cli.errors import CODES
-from ce_cli.gates import CLASS_FIELDS, OPERATORS
+from ce_cli.gates.grammar import CLASS_FIELDS
+from ce_cli.gates.verdict import OPERATORS
 from ce_cli.kernels.divergence import Divergence
 from ce_cli.metrics import METRICS, QUANTILES
 from ce_cli.plan import BASES, ROW_SUMS

@@ -28,7 +28,7 @@ from ce_cli.workers import Workers
 COMMANDS = """
 import contextlib, io, json, sys
 from ce_cli import engine, workers
-from ce_cli.cli import run
+from ce_cli.cli.main import run
 engine._WORTH_FORKING = 0
 shared, spread = [], workers.Workers.spread
 def counted(self, function, items, watch):

@@ -10,20 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ce_cli.errors import CeError
-from ce_cli.gates import (
-    CLASS_FIELDS,
-    METRIC_FIELDS,
-    OPERATORS,
-    ClassSubject,
-    CountSubject,
-    Gate,
-    MetricSubject,
-    QuantileSubject,
-    RowSumSubject,
-    judge,
-    parse_gate,
-    parse_gates,
-)
+from ce_cli.gates.grammar import CLASS_FIELDS, METRIC_FIELDS, parse_gate, parse_gates
+from ce_cli.gates.subjects import ClassSubject, CountSubject, MetricSubject, QuantileSubject, RowSumSubject
+from ce_cli.gates.verdict import OPERATORS, Gate, judge
 from ce_cli.metrics import METRICS, QUANTILES
 from ce_cli.report import COUNTS, ClassRow, Columns, GateResult, InputFile, Metric, Report
 

@@ -190,6 +190,7 @@ def of_rows(data: DataSet, labels: DataSet | None, options: Options) -> list[Ent
 
     assert options.model_col is not None  # asked for
     column = describe(data).require(options.model_col, "--model-col")
+    _check_free(column, options)
     names = distinct(data, column)
     if not names:
         raise fail("no_samples", "there are no rows", file=data.path)
@@ -203,6 +204,17 @@ def of_rows(data: DataSet, labels: DataSet | None, options: Options) -> list[Ent
         )
     chosen: dict[str, DataSet] = {name: ChosenRows(data, column, name) for name in names}
     return of_files(chosen, labels, options)
+
+
+def _check_free(column: str, options: Options) -> None:
+    """Raise bad_option where the column of the models is named for something else, too."""
+    named = {"--label-col": (options.label_col,), "--weight-col": (options.weight_col,), "--id-col": options.id_col}
+    named |= {"--pred-cols": options.pred_cols, "--cluster": (options.cluster,)}
+    other = next((flag for flag, names in named.items() if column in names), None)
+    if other is not None:
+        raise fail(
+            "bad_option", f"--model-col and {other} both name {column!r}", hint="name another column for one of them"
+        )
 
 
 def with_reference(entrants: Sequence[Entrant], reference: str | None) -> list[Entrant]:

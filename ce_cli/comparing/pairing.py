@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ce_cli.columns import listed
 from ce_cli.comparing.entrants import OWN_LABEL
 from ce_cli.engine import Gathered, Job, Outcome, Worker, concluded, in_order, run
 from ce_cli.errors import CeError, Problem
@@ -23,6 +24,7 @@ from ce_cli.labels import without_zeros
 from ce_cli.readers.align import AlignmentCounts, Ids, OutOfOrderError, same, wanted_columns
 from ce_cli.readers.arrays import texts
 from ce_cli.readers.categories import groups_of
+from ce_cli.readers.join import NO_COMMON_ID
 from ce_cli.readers.keys import text_words
 from ce_cli.readers.lockstep import Shared, in_step
 from ce_cli.slicing import parse_all
@@ -358,7 +360,7 @@ def _in_step(entrants: Sequence[Entrant], options: Options, watcher: Watcher | N
     whole = _empty(entrants)
     for one in everyone:
         whole.merge(one)
-    outcomes = _all([partial(_conclude, *both) for both in zip(entrants, gathered, strict=True)])
+    outcomes = _all([partial(_conclude, *both) for both in zip(entrants, gathered, strict=True)], entrants)
     return _paired(entrants, outcomes, whole)
 
 
@@ -366,7 +368,7 @@ def _conclude(entrant: Entrant, gathered: Gathered) -> Outcome:
     return concluded(entrant.context, gathered, drop=entrant.options.on_invalid == "drop")
 
 
-def _all(concluding: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
+def _all(concluding: Sequence[Callable[[], Outcome]], entrants: Sequence[Entrant]) -> list[Outcome]:
     """Return the outcomes of all models, or raise with the problems of all of them, each told once."""
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
@@ -375,9 +377,24 @@ def _all(concluding: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
             outcomes.append(conclude())
         except CeError as error:
             problems += [problem for problem in error.problems if problem not in problems]
+    if problems and entrants[0].options.model_col is not None:
+        raise CeError(*_of_rows(problems, entrants))
     if problems:
         raise CeError(*map(_with_pattern, problems))
     return outcomes
+
+
+def _of_rows(problems: Sequence[Problem], entrants: Sequence[Entrant]) -> Sequence[Problem]:
+    """Return the problems of models that are rows of one file; one where no id is common: then they are no models."""
+    strangers = {problem.file for problem in problems if problem.hint == NO_COMMON_ID}
+    if len(strangers) < len(entrants):  # the reference is among them, once or more
+        return problems
+    column, names = entrants[0].options.model_col, [entrant.name for entrant in entrants]
+    message = f"--model-col {column}: its {len(names)} values ({listed(names, 5)}) have no id in common"
+    hint = "it names the column that says whose a row is: each model has a row of the same id; pass --id-col where the ids "
+    hint += "are in another column, or leave --model-col out to evaluate all rows as those of one model"
+    file = entrants[0].predictions.path.removesuffix(f" ({column}={names[0]})")
+    return [Problem("bad_option", message, file=file, column=column, hint=hint)]
 
 
 def _with_pattern(problem: Problem) -> Problem:
@@ -530,7 +547,7 @@ def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None) -> Paired:
         )
         for model, one in enumerate(entrants)
     ]
-    outcomes = _all(concluding)
+    outcomes = _all(concluding, entrants)
     whole = _empty(entrants)
     start = 0
     for losses, weight, label, groups in held.pieces():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ce_cli.columns import Kind, Role, unknown_column
 from ce_cli.errors import fail
 from ce_cli.judging.base import Asked
+from ce_cli.slicing import advice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,5 +90,8 @@ def further_roles(predictions: TableInfo, labels: TableInfo | None, options: Opt
             continue
         other = None if labels is None else labels.find(name)
         if other is None:
-            raise unknown_column(predictions, name, option, labels)
+            there = [*predictions.columns, *(() if labels is None else labels.columns)]
+            raise unknown_column(
+                predictions, name, option, labels, hint=advice(name, there) if option == "--by" else None
+            )
         yield role, Role(other, "labels", Kind(kind))

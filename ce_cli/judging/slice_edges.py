@@ -54,7 +54,17 @@ def _quantiles(request: Request, layout: Layout, part: Criterion, count: int) ->
 
     values = np.concatenate([np.zeros(0), *over_pairs(request, only, read)])
     if len(values) == 0:
-        raise fail("bad_option", f"--by {part.text}: the column has no numbers", column=role.column)
+        table = request.predictions if role.side == "predictions" else request.labels
+        assert table is not None  # it has the column
+        cells = [cell for cell in table.columns[role.column].cells if cell is not None]
+        seen = f", but for example {cells[0]!r}" if cells else ""
+        raise fail(
+            "bad_option",
+            f"--by {part.text}: the column has no numbers{seen}",
+            file=table.path,
+            column=role.column,
+            hint=f"--by {role.column} makes a slice of each of its values",
+        )
     edges = np.quantile(values, np.arange(1, count) / count, method="higher")
     return tuple(np.unique(edges).tolist())
 

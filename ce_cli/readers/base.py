@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from ce_cli.errors import fail
+from ce_cli.errors import CeError, fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -97,8 +97,20 @@ def sample_rows(columns: int) -> int:
     return max(1, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, columns)))
 
 
+def undecompressed(path: str, error: Exception) -> CeError:
+    """Return the error for a compressed file that ends too soon or is damaged."""
+    hint = "the file may be cut short or damaged: copy or download it again"
+    return fail("unreadable_file", f"cannot be decompressed: {error}", file=path, hint=hint)
+
+
 def check_distinct(names: tuple[str, ...], path: str, hint: str | None = None) -> None:
     """Raise duplicate_column where two columns have the same name."""
     repeated = next((name for name, count in Counter(names).items() if count > 1), None)
     if repeated is not None:
-        raise fail("duplicate_column", f"there are two columns {repeated!r}", file=path, column=repeated, hint=hint)
+        raise fail(
+            "duplicate_column",
+            f"there are two columns {repeated!r}",
+            file=path,
+            column=repeated,
+            hint=hint or "give each a name of its own",
+        )

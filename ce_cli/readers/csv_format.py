@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from ce_cli.columns import Kind
-from ce_cli.errors import CeError, fail
-from ce_cli.readers.base import MALFORMED, Meaning, check_distinct, sample_rows
+from ce_cli.errors import fail
+from ce_cli.readers.base import MALFORMED, Meaning, check_distinct, sample_rows, undecompressed
 from ce_cli.readers.csv_text import blocks, first_record, holds_lists, not_utf8, sniff
 from ce_cli.readers.streams import HEAD_BYTES
 
@@ -108,19 +108,16 @@ class CsvData:
                 self.bytes_read = stream.consumed()
                 yield piece
         except (OSError, pa.ArrowException) as error:
-            raise self._undecompressed(error) from error
+            raise undecompressed(self.path, error) from error
 
     def _read_head(self) -> bytes:
         stream = self._source.open()
         try:
             return stream.read(HEAD_BYTES)
         except (OSError, pa.ArrowException) as error:
-            raise self._undecompressed(error) from error
+            raise undecompressed(self.path, error) from error
         finally:
             stream.close()
-
-    def _undecompressed(self, error: Exception) -> CeError:
-        return fail("unreadable_file", f"cannot be decompressed: {error}", file=self.path)
 
     def _check_header(self) -> None:
         numbers = [name for name in self.names if _is_number(name)]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ce_cli.errors import CeError, Problem, fail
-from ce_cli.readers.base import Divisible
+from ce_cli.readers.base import Divisible, undecompressed
+from ce_cli.readers.foreign import address, check_page, check_table
 from ce_cli.readers.streams import FileSource, PipeSource, SpooledSource, standard_input
 
 if TYPE_CHECKING:
@@ -200,13 +201,15 @@ def _parts(path: str) -> list[Path]:
         if not files:
             raise fail("no_such_file", "this folder holds no files", file=path)
         return files
-    if not given.exists() and any(mark in path for mark in _GLOB):
+    if not given.exists() and any(mark in path for mark in _GLOB) and address(path) is None:
         files = sorted(Path(found) for found in glob.glob(path, recursive=True) if Path(found).is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not files:
             raise fail("no_such_file", "no file matches this pattern", file=path)
         return files
     if not given.exists():
-        raise CeError(Problem("no_such_file", "there is no such file", file=path, hint=_similar(given)))
+        raise CeError(
+            Problem("no_such_file", "there is no such file", file=path, hint=address(path) or _similar(given))
+        )
     return [given]
 
 
@@ -286,20 +289,16 @@ def _preview(path: str, source: Source) -> bytes:
     try:
         return source.preview()
     except (OSError, pa.ArrowException) as error:
-        raise fail("unreadable_file", f"cannot be decompressed: {error}", file=path) from error
+        raise undecompressed(path, error) from error
 
 
 def _format_of(path: str, source: Source) -> str:
     head = source.head()
     if head.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith((b"ARROW1", b"\x93NUMPY", b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff")):
-        raise fail(
-            "unreadable_file",
-            "this is neither Parquet nor UTF-8 text",
-            file=path,
-            hint="convert it to Parquet or CSV",
-        )
+    check_table(path, head)
     from ce_cli.readers.recognise import text_format
 
-    return text_format(path, _preview(path, source))
+    text = _preview(path, source)
+    check_page(path, text)
+    return text_format(path, text)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ce_cli.readers.base import DataSet
     from ce_cli.workers import Workers
 
+NO_COMMON_ID = "no id is in both files: compare how they are written, and name other key columns with --id-col"
+
 
 class JoinMemory(NamedTuple):
     """How much memory the labels may take, in bytes, and whether that was asked for."""
@@ -208,7 +210,7 @@ class Join:
     def _missing(self, file: str, columns: tuple[str, ...], message: str, rows: tuple[int, ...], count: int) -> Problem:
         hint = "pass --missing drop to leave out what has no partner"
         if not self._seen.any():
-            hint = "no id is in both files: compare how they are written, and name other key columns with --id-col"
+            hint = NO_COMMON_ID
         return Problem("missing_id", message, file, ", ".join(columns), rows, count, hint)
 
     def _repeats(self, predictions: DataSet, workers: Workers) -> Problem:

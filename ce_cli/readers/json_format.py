@@ -16,7 +16,7 @@ from ce_cli.columns import Kind
 from ce_cli.errors import fail
 from ce_cli.readers import build
 from ce_cli.readers.arrays import number, texts
-from ce_cli.readers.base import MALFORMED, SAMPLE_CELLS, SAMPLE_ROWS
+from ce_cli.readers.base import MALFORMED, SAMPLE_CELLS, SAMPLE_ROWS, undecompressed
 from ce_cli.readers.json_text import NotAnObjectError, Repeating, is_number, object_of, shown, twice
 from ce_cli.readers.lines import blocks, lines_of
 
@@ -109,7 +109,7 @@ class JsonData:
                 self.bytes_read = stream.consumed()
                 yield block, min(number, 1)
         except (OSError, pa.ArrowException) as error:
-            raise fail("unreadable_file", f"cannot be decompressed: {error}", file=self.path) from error
+            raise undecompressed(self.path, error) from error
 
     def _rows_of(self, block: bytes, before: int) -> Iterator[_Row]:
         for line in lines_of(block, self.path, before):

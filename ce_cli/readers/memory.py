@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from ce_cli.errors import fail
 from ce_cli.readers.base import check_distinct, sample_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from ce_cli.columns import Kind
     from ce_cli.readers.base import Meaning
     from ce_cli.workers import Workers
 
 _BATCH_ROWS = 1 << 17
+_EXPECTED = "a table, a data frame, an array or the path of a file"
 
 
 class TableData:
@@ -68,11 +70,37 @@ def table_of(data: Any, column: str) -> pa.Table:
         return pa.Table.from_pandas(data, preserve_index=not _counts_rows(data.index))
     if hasattr(data, "__arrow_c_stream__"):
         return pa.table(data)
-    values = np.asarray(data)
+    values = _array(data, column)
     if column == "label" and values.ndim == 2 and values.shape[1] > 1:
         names = [f"label_{number}" for number in range(values.shape[1])]
         return pa.Table.from_arrays([pa.array(np.ascontiguousarray(part)) for part in values.T], names=names)
     return pa.Table.from_arrays([_array_of(values, column)], names=[column])
+
+
+def _array(data: Any, column: str) -> np.ndarray[Any, Any]:
+    """Return an array or a sequence as an array. Raises bad_option where it is neither."""
+    if not hasattr(data, "__array__") and (not isinstance(data, Sequence) or isinstance(data, (str, bytes))):
+        raise fail("bad_option", f"expected {_EXPECTED}, but got {type(data).__name__}", hint=_hint(data))
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        what = "labels" if column == "label" else "scores"
+        message = f"expected the same number of {what} in each row, but it differs"
+        raise fail("bad_option", message, hint="pad the rows, or write a column for each class") from error
+
+
+def _hint(data: Any) -> str | None:
+    if isinstance(data, Mapping):
+        return "make it a table: pandas.DataFrame(data) or pyarrow.table(data)"
+    return "make it a list: list(data)" if isinstance(data, Iterable) else None
+
+
+def _cells(values: Any, column: str) -> pa.Array:
+    try:
+        return pa.array(values)
+    except pa.ArrowException as error:
+        what = "labels" if column == "label" else "scores"
+        raise fail("bad_option", f"these are no {what}: {error}", hint="pass numbers or text") from error
 
 
 def _counts_rows(index: Any) -> bool:
@@ -85,9 +113,8 @@ def _array_of(values: np.ndarray[Any, Any], column: str) -> pa.Array:
     if column == "label" and values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim == 1:
-        return pa.array(values.tolist() if values.dtype == object else values)
+        return _cells(values.tolist() if values.dtype == object else values, column)
     if values.ndim == 2 and column != "label":
-        flat = np.ascontiguousarray(values).reshape(-1)
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat), values.shape[1])
+        return pa.FixedSizeListArray.from_arrays(_cells(values.reshape(-1), column), values.shape[1])
     expected = "one label for each row" if column == "label" else "one or two dimensions"
     raise fail("bad_option", f"expected {expected}, but got an array of shape {values.shape}")

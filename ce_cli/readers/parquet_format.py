@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ce_cli.columns import Kind
-from ce_cli.errors import fail
+from ce_cli.errors import CeError, fail
 from ce_cli.readers import build
 from ce_cli.readers.arrays import is_list
 from ce_cli.readers.base import check_distinct, sample_rows
@@ -139,7 +139,7 @@ class ParquetData:
                 start += batch.num_rows
                 yield batch.select(order).slice(first, max(0, stop - first))  # they come in the order of the file
         except (pa.ArrowException, OSError) as error:
-            raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
+            raise self._unreadable(error) from error
 
     def _groups(self) -> tuple[int, list[int]]:
         """Return the row where reading begins and the row groups that have the wanted rows."""
@@ -167,7 +167,11 @@ class ParquetData:
         try:
             return opened(self._source.local(), categories, metadata)
         except (pa.ArrowException, OSError) as error:
-            raise fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> CeError:
+        hint = "the file may be cut short or damaged, or no Parquet: copy it again, and check --format"
+        return fail("unreadable_file", f"cannot be read as Parquet: {error}", file=self.path, hint=hint)
 
     def _batch_rows(self, names: Sequence[str]) -> int:
         """Return a batch size whose decoded bytes stay bounded where rows are wide, in the row group where they are widest."""

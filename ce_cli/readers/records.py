@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ce_cli.errors import fail
 from ce_cli.readers import build
-from ce_cli.readers.base import sample_rows
+from ce_cli.readers.base import sample_rows, undecompressed
 from ce_cli.readers.lines import lines
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class RecordData:
         try:
             yield from self._parse(lines(stream, self.path), self.path)
         except (OSError, pa.ArrowException) as error:
-            raise fail("unreadable_file", f"cannot be decompressed: {error}", file=self.path) from error
+            raise undecompressed(self.path, error) from error
 
     def _batch(self, rows: list[tuple[Any, ...]], names: Sequence[str]) -> pa.RecordBatch:
         by_column: list[tuple[Any, ...]] = [*zip(*rows, strict=True)] if rows else [()] * len(self.names)

@@ -5,26 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ce_cli.render.header import file_of, names_listed
 from ce_cli.render.page import (
     BAD,
     GAP,
     GOOD,
     KEY,
-    MAX_PROSE,
+    MIN_WIDTH,
     QUIET,
-    TITLE,
     Column,
     Span,
     entries_of,
     grid,
-    line_of,
     names_column,
     needed,
     numbers_column,
+    printed,
     prose,
+    title_lines,
 )
-from ce_cli.render.table import MIN_WIDTH, _file, _gates, _issues, _listed, _printed_page, _signature
 from ce_cli.render.text import cell_number, cut, number, percent, plural, safe
+from ce_cli.render.verdict import gate_lines, issue_lines, signature_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ NOT_DETECTED = "~"
 
 
 def render_comparison(comparison: Comparison, *, width: int, color: bool) -> str:
-    """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 60)."""
+    """Return the page, without a newline at its end, in lines of at most `width` columns (never fewer than 40)."""
     width = max(width, MIN_WIDTH)
     gates = [gate._replace(expression=f"{gate.model}: {gate.expression}") for gate in comparison.gates]
     sections = [
@@ -47,25 +48,27 @@ def render_comparison(comparison: Comparison, *, width: int, color: bool) -> str
         _differences(comparison, width),
         _classes(comparison, width),
         _slices(comparison, width),
-        _issues(_all_issues(comparison), width),
-        _gates(gates, width),
+        issue_lines(_all_issues(comparison), width),
+        gate_lines(gates, width),
         _signatures(comparison, width),
     ]
-    return _printed_page(sections, color=color)
+    return printed(sections, color=color)
 
 
 def _header(comparison: Comparison, width: int) -> list[Any]:
-    room = min(width, MAX_PROSE) - 32
+    room = max(width - 32, 16)
     first = comparison.reference.report
-    classes = f", {plural(len(first.classes), 'class')}: {_listed(first.classes)}" if first.classes else ""
+    classes = f", {plural(len(first.classes), 'class')}: {names_listed(first.classes, width)}" if first.classes else ""
     column = first.columns.labels
-    labels = f"column {safe(column[0])}" if len(column) == 1 else f"{len(column):,} columns: {_listed(column)}"
-    entries = [("labels", f"{_file(comparison.labels, room)}, {labels}", ""), ("task", comparison.task + classes, "")]
+    labels = (
+        f"column {safe(column[0])}" if len(column) == 1 else f"{len(column):,} columns: {names_listed(column, width)}"
+    )
+    entries = [("labels", f"{file_of(comparison.labels, room)}, {labels}", ""), ("task", comparison.task + classes, "")]
     entries += _models(comparison, room)
     rows = comparison.comparison[0].rows
     how = {"id": "paired by id", "position": "paired by position"}.get(comparison.models[-1].report.alignment, "")
     entries.append(("rows", f"{rows:,} common to all models" + (f", {how}" if how else ", in one file"), ""))
-    return entries_of(entries, width)
+    return entries_of(entries, width, most=width)
 
 
 def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
@@ -74,13 +77,13 @@ def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
     files = {model.report.predictions.path for model in models}
     if len(files) == 1:
         first = models[0].report
-        text = f"{_file(first.predictions, room)}, {first.input}: {', '.join(safe(model.name) for model in models)}"
+        text = f"{file_of(first.predictions, room)}, {first.input}: {', '.join(safe(model.name) for model in models)}"
         return [("models", text, f"the reference is {safe(models[0].name)}")]
     found = []
     for model in models:
         report, scores = model.report, model.report.columns.scores
         columns = f"{len(scores):,} columns" if len(scores) > 1 else f"column {safe(scores[0])}"
-        text = f"{cut(safe(model.name), room)}: {_file(report.predictions, room)}, {report.input}, {columns}"
+        text = f"{cut(safe(model.name), room)}: {file_of(report.predictions, room)}, {report.input}, {columns}"
         found.append(("models" if model.reference else "", text, "the reference" if model.reference else ""))
     return found
 
@@ -106,8 +109,8 @@ def _ranking(comparison: Comparison, width: int) -> list[Any]:
             columns.append(numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)))
     while needed(columns) > width and len(columns) > 4:
         del columns[-1]
-    title = line_of(Span("ranking", TITLE), Span(f"{GAP}loss in {comparison.unit}, the smallest first", QUIET))
-    return [title, *grid(columns, width)]
+    title = title_lines("ranking", f"loss in {comparison.unit}, the smallest first", width)
+    return [*title, *grid(columns, width, (columns[3].heading,))]
 
 
 def _finite(comparison: Comparison, rank: Rank) -> str:
@@ -152,11 +155,9 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
     for heading in ("detectable", "same", "better", "worse"):
         if needed(columns) > width:
             columns = [column for column in columns if column.heading != heading]
-    reference = cut(safe(comparison.reference.name), 30)
-    title = line_of(
-        Span(f"differences from {reference}", TITLE), Span(f"{GAP}in {comparison.unit}, below 0 is better", QUIET)
-    )
-    return [title, *grid(columns, width), *_told(comparison, width)]
+    remark = f"in {comparison.unit}, below 0 is better"
+    title = title_lines(f"differences from {comparison.reference.name}", remark, width)
+    return [*title, *grid(columns, width, (columns[3].heading, "p (boot)")), *_told(comparison, width)]
 
 
 def _bootstrapped(rows: Sequence[Difference]) -> list[Column]:
@@ -230,8 +231,8 @@ def _classes(comparison: Comparison, width: int) -> list[Any]:
         columns.append(Column(cut(safe(row.model), 16), cells))
     while needed(columns) > width and len(columns) > 3:
         del columns[-1]
-    title = line_of(Span("where they come from", TITLE), Span(f"{GAP}what each {kind} adds to the difference", QUIET))
-    lines = [title, *grid(columns, width)]
+    title = title_lines("where they come from", f"what each {kind} adds to the difference", width)
+    lines = [*title, *grid(columns, width)]
     left = len(sizes) - len(names)
     if left:
         lines += prose(Span(GAP), f"… and {plural(left, f'more {kind}')}", width, QUIET)
@@ -264,8 +265,11 @@ def _slices(comparison: Comparison, width: int) -> list[Any]:
     if needed(columns) > width:
         columns = [column for column in columns if column.heading != "adds"]
     small = sum(part.small for part in comparison.comparison[0].by_slice)
-    title = line_of(Span("by slice", TITLE), Span(f"{GAP}those that add most to the difference", QUIET))
-    lines = [title, *grid(columns, width)]
+    title = title_lines("by slice", "those that add most to the difference", width)
+    lines = [
+        *title,
+        *grid(columns, width, [column.heading for column in columns if column.heading.endswith("interval")]),
+    ]
     if small:
         rows = sum(part.n for part in comparison.comparison[0].by_slice if part.small)
         lines += prose(
@@ -296,6 +300,6 @@ def _signatures(comparison: Comparison, width: int) -> list[Any]:
     lines: list[Any] = []
     for signature, names in whose.items():
         if len(whose) > 1:
-            lines += prose(Span(""), f"{_listed(names)}:", width, KEY)
-        lines += _signature(signature, width)
+            lines += prose(Span(""), f"{names_listed(names, width)}:", width, KEY)
+        lines += signature_lines(signature, width)
     return lines

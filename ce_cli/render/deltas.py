@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ce_cli.render.page import GAP, QUIET, TITLE, Span, grid, line_of, names_column, numbers_column
+from ce_cli.render.page import grid, names_column, numbers_column, title_lines
 from ce_cli.render.text import cell_number
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ def lines(report: Report, width: int) -> list[Any]:
         numbers_column("here", (cell_number(report.metrics[name].value) for name in names)),
         numbers_column("difference", (_signed(report.deltas[name].value) for name in names)),
     ]
-    title = line_of(Span("differences from the baseline", TITLE), Span(f"{GAP}here - there", QUIET))
-    return [title, *grid(columns, width)]
+    return [*title_lines("differences from the baseline", "here - there", width), *grid(columns, width)]
 
 
 def _signed(value: float) -> str:

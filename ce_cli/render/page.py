@@ -5,9 +5,11 @@ Every piece of text passes `safe` on its way into a line, and none of it is take
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.console import Console
 from rich.text import Text
 
 from ce_cli.render.text import cell_width, cut, safe, wrap
@@ -15,8 +17,10 @@ from ce_cli.render.text import cell_width, cut, safe, wrap
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+MIN_WIDTH = 40
 MAX_PROSE = 100  # longer lines of prose are hard to read, however wide the terminal
-MAX_NAME = 40
+MAX_NAME = 40  # for which other columns may have to give way; where there is room it may be longer
+LEAST_NAME = 8
 GAP = "  "
 
 KEY, QUIET, TITLE = "cyan", "dim", "bold"
@@ -35,9 +39,9 @@ class Span(NamedTuple):
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def line_of(*spans: Span | str) -> Text:
+def line_of(*spans: Span | str) -> Line:
     """Return a line of text, safe to be shown."""
-    text = Text()
+    text = Line()
     for span in spans:
         content, style = (span, "") if isinstance(span, str) else span
         text.append(safe(content), style)
@@ -45,24 +49,29 @@ def line_of(*spans: Span | str) -> Text:
     return text
 
 
-def prose(lead: Span, text: str, width: int, style: str = "") -> list[Text]:
-    """Return the text wrapped beside its lead, such as a name or blanks."""
+def title_lines(title: str, remark: str, width: int) -> list[Line]:
+    """Return the title of a part of the page, which may hold names from data, and a quiet remark on it."""
+    return with_remark(line_of(Span(cut(safe(title), width), TITLE)), remark, len(GAP), width)
+
+
+def prose(lead: Span, text: str, width: int, style: str = "", most: int = MAX_PROSE) -> list[Line]:
+    """Return the text wrapped beside its lead, such as a name or blanks, in lines of at most `most` columns."""
     indent = cell_width(safe(lead.text))
-    lines = wrap(safe(text), min(width, MAX_PROSE) - indent)
+    lines = wrap(safe(text), min(width, most) - indent)
     return [line_of(Span(" " * indent) if i else lead, Span(line, style)) for i, line in enumerate(lines)]
 
 
-def entries_of(entries: Sequence[tuple[str, str, str]], width: int) -> list[Text]:
+def entries_of(entries: Sequence[tuple[str, str, str]], width: int, most: int = MAX_PROSE) -> list[Line]:
     """Return names, what is said about each, and a quiet remark on it; the names in a column of their own."""
     column = max((len(name) for name, _, _ in entries), default=0) + len(GAP)
-    lines: list[Text] = []
+    lines: list[Line] = []
     for name, text, remark in entries:
-        *above, last = prose(Span(name.ljust(column), KEY), text, width)
+        *above, last = prose(Span(name.ljust(column), KEY), text, width, most=most)
         lines += [*above, *with_remark(last, remark, column, width)]
     return lines
 
 
-def with_remark(line: Text, remark: str, column: int, width: int) -> list[Text]:
+def with_remark(line: Line, remark: str, column: int, width: int) -> list[Line]:
     """Return the line with the remark behind it, or below it where there is no room."""
     if not remark:
         return [line]
@@ -91,7 +100,7 @@ class Column:
 
 def names_column(heading: str, names: Iterable[str], styles: Iterable[str] | None = None) -> Column:
     """Return a column of text from data."""
-    cells = [cut(safe(name), MAX_NAME) for name in names]
+    cells = [cut(safe(name), MAX_PROSE) for name in names]
     return Column(heading, tuple(map(Span, cells, styles or [""] * len(cells))), name=True, left=True)
 
 
@@ -102,14 +111,24 @@ def numbers_column(heading: str, values: Iterable[str], style: str = "") -> Colu
 
 
 def needed(columns: Sequence[Column]) -> int:
-    """Return how wide a line with these columns is."""
-    return sum(len(GAP) + column.width for column in columns)
+    """Return how wide a line with these columns is, the names in it cut to what deserves room."""
+    return _width(columns, MAX_NAME)
 
 
-def grid(columns: Sequence[Column], width: int) -> list[Text]:
-    """Return a line of headings and one for each row, indented, the names cut so that the lines fit."""
+def _width(columns: Sequence[Column], longest: int) -> int:
+    return sum(len(GAP) + (min(column.width, longest) if column.name else column.width) for column in columns)
+
+
+def grid(columns: Sequence[Column], width: int, give_way: Iterable[str] = ()) -> list[Line]:
+    """Return a line of headings and one for each row, indented, the names cut so that the lines fit.
+
+    give_way: headings of columns that are left out, the first of them first, where names would have no room at all.
+    """
+    for heading in give_way:
+        if _width(columns, LEAST_NAME) > width:
+            columns = [column for column in columns if column.heading != heading]
     limit = max(column.width for column in columns)
-    excess = needed(columns) - width
+    excess = _width(columns, limit) - width
     while excess > 0 and limit > 1:
         limit -= 1
         excess -= sum(column.name and column.width > limit for column in columns)
@@ -129,3 +148,26 @@ def _padded(cell: Span, column: Column, width: int) -> tuple[str, Span, str]:
     blanks = " " * (width - cell_width(text))
     content = Span(text, cell.style)
     return (GAP, content, blanks) if column.left else (GAP + blanks, content, "")
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def printed(sections: Iterable[list[Line]], *, color: bool) -> str:
+    """Return sections with an empty line between them."""
+    return _text_of(Line("\n\n").join(Line("\n").join(lines) for lines in sections if lines), color)
+
+
+def _text_of(page: Line, color: bool) -> str:
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        force_terminal=color,
+        # The sixteen colours of the user's own theme, which are legible on any background.
+        color_system="standard" if color else None,
+        no_color=not color,
+        force_jupyter=False,
+        legacy_windows=False,
+    )
+    console.print(page, soft_wrap=True, end="")
+    return stream.getvalue()

@@ -10,7 +10,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 ELLIPSIS = "…"
 
@@ -127,3 +127,8 @@ def plural(count: int, noun: str) -> str:
     """Return a count with thousands separators and its noun: `1 row`, `2,000 rows`, `3 classes`."""
     ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{ending}"
+
+
+def optional(value: float | None, shown: Callable[[float], str] = cell_number) -> str:
+    """Return a number as it is shown, and a dash where there is none."""
+    return "-" if value is None else shown(value)

@@ -231,8 +231,17 @@ def check_labels(context: Context, pair: Pair, checks: RowChecks, encoded: Encod
     )
     if context.plan.single_score:
         hint = "a single score column takes labels 0/1 or true/false; for other names pass --positive NAME"
-    hint += "; if labels are numbers to be predicted, pass --bins"
+    hint += _spelling(context, column, encoded.unknown) + "; if labels are numbers to be predicted, pass --bins"
     checks.fail("unknown_label", encoded.unknown, context.labels_path, describe, hint=hint, rows=rows)
+
+
+def _spelling(context: Context, column: pa.Array, unknown: Bools | None) -> str:
+    """Return a remark where an unknown label is a class but for its case and the blanks around it."""
+    if unknown is None or not unknown.any():
+        return ""
+    text = texts(column.slice(int(unknown.argmax()), 1))[0].as_py()
+    alike = [name for name in context.plan.classes if name.strip().lower() == text.strip().lower()]
+    return f"; {text!r} is not {alike[0]!r}: labels are compared letter by letter" if alike else ""
 
 
 def check_weights(context: Context, pair: Pair, checks: RowChecks) -> Floats | None:

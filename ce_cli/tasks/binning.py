@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.columns import PREFIXES, WEAK_SCORES, Kind, Layout, Scores, decide, find_named, listed
+from ce_cli.columns import PREFIXES, WEAK_SCORES, Kind, Layout, Scores, listed
+from ce_cli.deciding.layout import decide
+from ce_cli.deciding.scores import find_named
 from ce_cli.edges import (
     Bins,
     Interval,

@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ce_cli.columns import Kind, Layout, Scores, TableInfo, decide, listed
+from ce_cli.columns import Kind, Layout, Scores, TableInfo, listed
+from ce_cli.deciding.layout import decide
 from ce_cli.errors import fail
 from ce_cli.labels import ClassLookup, LabelCodec, OneLookup, TruthLookup, is_truth_word, without_zeros
 from ce_cli.plan import Scale
@@ -140,7 +141,12 @@ def _renamed(scores: Scores, classes: tuple[str, ...]) -> tuple[Scores, tuple[st
     """Apply --classes: the same set reorders the columns, a disjoint one renames them."""
     _check_distinct(classes)
     if len(classes) != len(scores.names):
-        raise fail("bad_option", f"--classes names {len(classes)} classes, but there are {len(scores.names)} scores")
+        raise fail(
+            "bad_option",
+            f"--classes takes a name for each of the {len(scores.names)} scores ({listed(scores.names)}), "
+            f"but got {len(classes)}: {listed(classes)}",
+            hint="name every class, in the order of the score columns",
+        )
     common = set(classes) & set(scores.names)
     if scores.list_size is not None or not common:
         return scores, classes

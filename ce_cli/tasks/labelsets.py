@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ce_cli.checks import Fault
-from ce_cli.columns import LABEL_PREFIXES, Kind, Layout, Scores, decide, listed, without_prefix
+from ce_cli.columns import LABEL_PREFIXES, Kind, Layout, Scores, listed, without_prefix
+from ce_cli.deciding.layout import decide
 from ce_cli.errors import fail
 from ce_cli.labels import LabelCodec, TruthLookup
 from ce_cli.plan import Scale

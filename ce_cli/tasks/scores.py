@@ -135,7 +135,7 @@ def _fail_unreadable(context: Context, checks: RowChecks, name: str, bad: dict[i
         lambda at: Fault(name, bad[at], f"{bad[at]!r} is not a number"),
         hint="write numbers with a decimal point"
         if any("," in text for text in bad.values())
-        else "choose the score columns with --pred-cols",
+        else "mend these cells, leave the rows out with --on-invalid drop, or choose the score columns with --pred-cols",
     )
 
 

@@ -14,12 +14,12 @@ from ce_cli.columns import (
     Role,
     Scores,
     TableInfo,
-    decide,
     is_id,
     is_index,
     is_weight,
     listed,
 )
+from ce_cli.deciding.layout import decide
 from ce_cli.errors import fail
 from ce_cli.labels import ClassLookup, LabelCodec
 from ce_cli.plan import Scale

@@ -289,7 +289,7 @@ def interrupted(*_, **__):
     raise KeyboardInterrupt
 
 ce_cli.render.rows.ErrorsFile.__init__ = interrupted
-from ce_cli.cli import run
+from ce_cli.cli.main import run
 sys.exit(run(sys.argv[1:]))
 """
 

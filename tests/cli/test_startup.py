@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HEAVY = ("numpy", "pandas", "pyarrow", "rich", "scipy", "sklearn")
 RUN = """
 import sys
-from ce_cli.cli import run
+from ce_cli.cli.main import run
 code = run(sys.argv[1:])
 print("loaded:", *[name for name in {heavy} if name in sys.modules], file=sys.stderr)
 sys.exit(code)
@@ -71,7 +71,7 @@ def broken(*_, **__):
     raise RuntimeError("the \\x1b[31mcat sat\\non it")
 
 ce_cli.engine.run = ce_cli.api.run = broken
-from ce_cli.cli import run
+from ce_cli.cli.main import run
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ce_cli.render.table import MAX_CLASSES, render_table
+from ce_cli.render.origin import MAX_CLASSES
+from ce_cli.render.table import render_table
 from ce_cli.render.text import cell_number, cell_width, cut, number, percent, safe, wrap
 from ce_cli.report import ClassRow, GateResult, Issue, Metric, Report, WorstRow
 from tests.factories import bad_report, class_rows, counts, good_report, many_classes_report
@@ -113,7 +114,7 @@ reports = st.builds(
 
 
 @settings(max_examples=80, deadline=None)
-@given(reports, st.integers(60, 200))
+@given(reports, st.integers(40, 200))
 def test_lines_fit_and_are_safe(report: Report, width: int) -> None:
     page = plain(report, width)
     for line in page.split("\n"):
@@ -123,20 +124,20 @@ def test_lines_fit_and_are_safe(report: Report, width: int) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(reports, st.integers(60, 200))
+@given(reports, st.integers(40, 200))
 def test_colour_adds_only_sgr(report: Report, width: int) -> None:
     page = SGR.sub("", render_table(report, width=width, color=True))
     assert page.replace("━", "#") == plain(report, width).replace("━", "#")
 
 
-@pytest.mark.parametrize("width", range(60, 201))
+@pytest.mark.parametrize("width", range(40, 201))
 def test_lines_fit_in_rich_cells(width: int) -> None:
     for report in REPORTS.values():
         assert max(map(cell_len, plain(report, width).splitlines())) <= width
 
 
-def test_a_narrow_terminal_gets_60_columns() -> None:
-    assert plain(good_report(), 1) == plain(good_report(), 60)
+def test_a_narrower_terminal_gets_40_columns() -> None:
+    assert plain(good_report(), 1) == plain(good_report(), 40)
 
 
 def test_environment_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

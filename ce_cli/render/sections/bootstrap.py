@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.render.page import GAP, QUIET, TITLE, Span, entries_of, line_of, prose
-from ce_cli.render.table import _IN_UNIT
+from ce_cli.render.headline import IN_UNIT
+from ce_cli.render.page import GAP, Span, entries_of, prose, title_lines
 from ce_cli.render.text import number
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: AR
         told = f"{found['replicates']:,} resamples of the rows, seed {found['seed']}"
     if found["empty"]:
         told += f", {found['empty']:,} of them without any and left out"
-    title = line_of(Span("bootstrap", TITLE), Span(GAP + told, QUIET))
+    title = title_lines("bootstrap", told, width)
     if not found["metrics"]:
         why = "an infinite loss" if report.counts["infinite"] else f"too few {found['unit']}s"
-        return [title, *prose(Span(GAP), f"no interval: {why}", width)]
+        return [*title, *prose(Span(GAP), f"no interval: {why}", width)]
     entries = [
         (
             name,
             f"{100 * report.confidence:g} % from {number(one['lower'], like=one['value'])} "
-            f"to {number(one['upper'], like=one['value'])}" + (f" {report.unit}" if name in _IN_UNIT else ""),
+            f"to {number(one['upper'], like=one['value'])}" + (f" {report.unit}" if name in IN_UNIT else ""),
             f"standard error {number(one['stderr'], 3)}",
         )
         for name, one in found["metrics"].items()
     ]
-    return [title, *entries_of(entries, width)]
+    return [*title, *entries_of(entries, width)]

@@ -22,6 +22,7 @@ from ce_cli.render.page import (
     needed,
     numbers_column,
     prose,
+    title_lines,
 )
 from ce_cli.render.text import ELLIPSIS, number, percent, plural
 
@@ -138,7 +139,7 @@ def _reliability(section: _Section, report: Report, width: int, *, color: bool) 
     legend = f"{marks[2]} observed rate and its interval, {marks[1]} mean probability, {marks[3]} both"
     return [
         *prose(Span("reliability" + GAP, TITLE), told, width, QUIET),
-        *grid(columns, width),
+        *grid(columns, width, ("predicted",)),
         *_left_out(bins, shown, width),
         *prose(Span(GAP), legend, width, QUIET),
     ]
@@ -187,8 +188,8 @@ def _losses(section: _Section, report: Report, width: int, *, color: bool) -> li
         bar, most = "━" if color else "#", max(one["n"] for one in bins)
         bars = (Span(bar * math.ceil(size * one["n"] / most), KEY) for one in bins)
         columns.append(Column("", tuple(bars), left=True))
-    title = line_of(Span("losses", TITLE), Span(f"{GAP}how many rows lose how many {report.unit}", QUIET))
-    return [title, *grid(columns, width)]
+    title = title_lines("losses", f"how many rows lose how many {report.unit}", width)
+    return [*title, *grid(columns, width)]
 
 
 def _range(one: _Section) -> str:

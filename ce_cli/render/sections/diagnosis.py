@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.render.page import QUIET, TITLE, WARNING, Span, line_of, prose
+from ce_cli.render.page import WARNING, Span, prose, title_lines
 from ce_cli.render.text import number, plural
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def lines(report: Report, width: int, *, color: bool) -> list[Line]:  # noqa: AR
     """Return each explanation, what it would give, and what to do."""
     found = report.sections["diagnosis"]
     rows = f"a mistake that explains the loss, tried on the first {plural(found[0]['n'], 'row')}"
-    page = [line_of(Span("diagnosis", TITLE), Span(_INDENT + rows, QUIET))]
+    page = title_lines("diagnosis", rows, width)
     for one in found:
         page += prose(Span(_INDENT), one["message"], width, WARNING)
         loss, skill = (number(one[name], 4) for name in ("cross_entropy", "skill"))

@@ -10,7 +10,6 @@ from ce_cli.render.page import (
     GAP,
     GOOD,
     QUIET,
-    TITLE,
     Column,
     Span,
     grid,
@@ -19,6 +18,7 @@ from ce_cli.render.page import (
     needed,
     numbers_column,
     prose,
+    title_lines,
 )
 from ce_cli.render.text import ELLIPSIS, cell_number, number, percent, plural
 
@@ -50,13 +50,10 @@ def lines(report: Report, width: int, *, color: bool) -> list[Line]:  # noqa: AR
 def _table(report: Report, columns: tuple[str, ...], slices: Sequence[Slice], width: int) -> list[Line]:
     large = [one for one in slices if not one["small"]]
     shown, others, small = large[:MAX_SLICES], large[MAX_SLICES:], [one for one in slices if one["small"]]
-    title = line_of(
-        Span(f"slices by {' * '.join(columns)}", TITLE),
-        Span(f"{GAP}loss in {report.unit}, those that cost the most first", QUIET),
-    )
-    found = [title]
+    remark = f"loss in {report.unit}, those that cost the most first"
+    found = title_lines(f"slices by {' * '.join(columns)}", remark, width)
     if shown:
-        found += grid(_fitting(_columns(shown, 1 - report.confidence), width), width)
+        found += grid(_fitting(_columns(shown, 1 - report.confidence), width), width, ("skill",))
     for rest, what in ((others, "more slice"), (small, "slice")):
         if rest:
             found += prose(Span(GAP), _folded(rest, what, len(small)), width, QUIET)
