@@ -9,7 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ce_cli.columns import LABEL_NAMES, OUTCOME, PREFIXES, Role, is_id, is_index, is_weight, listed, unknown_column
+from ce_cli.columns import (
+    LABEL_NAMES,
+    OUTCOME,
+    PREFIXES,
+    Kind,
+    Role,
+    is_id,
+    is_index,
+    is_weight,
+    listed,
+    unknown_column,
+)
 from ce_cli.errors import CeError, Problem, fail
 from ce_cli.setup import prepare
 from ce_cli.tasks.planning import describe
@@ -22,7 +33,8 @@ if TYPE_CHECKING:
     from ce_cli.readers.base import DataSet
     from ce_cli.tasks.base import Context
 
-OWN_LABEL = "own label"  # the role of a label that a candidate's file has beside that of the reference
+# The roles of a label and of the weight that a candidate's file has beside those of the reference.
+OWN_LABEL, OWN_WEIGHT = "own label", "own weight"
 _COMPRESSED = (".gz", ".bz2", ".zst")
 
 
@@ -114,7 +126,9 @@ def of_files(files: Mapping[str, DataSet], labels: DataSet | None, options: Opti
 
 def _beside_reference(name: str, data: DataSet, reference: Entrant, options: Options) -> Entrant:
     """Return a candidate whose file has its own labels: it is paired with those of the reference, and they must agree."""
-    alone = prepare(data, None, options)
+    there = describe(data)
+    weighted = options.weight_col is not None and there.find(options.weight_col) is not None
+    alone = prepare(data, None, options if weighted else replace(options, weight_col=None))
     if not alone.layout.labels:
         return Entrant(name, data, None, alone, options)  # refused by its task
     theirs = reference.context.layout.labels
@@ -122,9 +136,15 @@ def _beside_reference(name: str, data: DataSet, reference: Entrant, options: Opt
     if options.input is None and alone.layout.scores.scale is not None:
         own = replace(own, input=alone.layout.scores.scale)
     context = prepare(data, reference.predictions, own)
-    present = set(data.names)
-    labels = {f"{OWN_LABEL}:{label}": label for label in theirs if label in present}
-    roles = {role: Role(label, "predictions", context.layout.label_kind) for role, label in labels.items()}
+    own_labels = {label: there.find(label) for label in theirs}
+    roles = {
+        f"{OWN_LABEL}:{label}": Role(found, "predictions", context.layout.label_kind)
+        for label, found in own_labels.items()
+        if found is not None
+    }
+    weight = None if context.layout.weight_side != "labels" else there.find(context.layout.weight or "")
+    if weight is not None:
+        roles[OWN_WEIGHT] = Role(weight, "predictions", Kind.NUMBER)
     layout = replace(context.layout, roles={**context.layout.roles, **roles})
     return Entrant(name, data, reference.predictions, context._replace(layout=layout), own)
 

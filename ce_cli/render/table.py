@@ -20,6 +20,7 @@ from ce_cli.render.page import Column as _Column
 from ce_cli.render.page import Span as _Span
 from ce_cli.render.page import entries_of as _entries
 from ce_cli.render.page import grid as _grid
+from ce_cli.render.page import grid_beside as _grid_beside
 from ce_cli.render.page import line_of as _line
 from ce_cli.render.page import names_column as _names
 from ce_cli.render.page import needed as _needed
@@ -31,7 +32,7 @@ from ce_cli.render.text import ELLIPSIS, cell_number, cell_width, chunks, cut, n
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from ce_cli.report import ClassRow, GateResult, InputFile, Issue, Metric, Report, WorstRow
+    from ce_cli.report import ClassRow, GateResult, InputFile, Issue, Metric, Report
 
 MIN_WIDTH = 60
 MAX_CLASSES = 20
@@ -412,23 +413,8 @@ def _worst(report: Report, width: int) -> list[Text]:
     if all(row.id is None for row in rows):
         del columns[1]
     title = _line(_Span("worst rows", TITLE), _Span(f"{GAP}loss in {report.unit}", QUIET))
-    shown = [_names(name, (_or_dash(row.shown[name]) for row in rows)) for name in rows[0].shown]
-    if not shown or _needed([*columns, *shown]) <= width:
-        return [title, *_grid([*columns, *shown], width)]
-    heading, *lines = _grid(columns, width)
-    beside = [_prose(_Span(GAP * 2), _cells_shown(row), width, QUIET) for row in rows]
-    return [title, heading, *(part for line, below in zip(lines, beside, strict=True) for part in (line, *below))]
-
-
-def _cells_shown(row: WorstRow) -> str:
-    """Return the cells that were to be shown of a row, where they do not fit beside it."""
-    return ", ".join(
-        f"{cut(safe(name), MAX_NAME)}: {cut(safe(_or_dash(row.shown[name])), MAX_PROSE)}" for name in row.shown
-    )
-
-
-def _or_dash(cell: str | None) -> str:
-    return "-" if cell is None else cell
+    shown = {name: [row.shown[name] for row in rows] for name in rows[0].shown}
+    return [title, *_grid_beside(columns, shown, width)]
 
 
 # --- what to know, and the verdict -----------------------------------------------------------------------------------

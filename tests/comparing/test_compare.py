@@ -166,25 +166,120 @@ def test_rows_that_one_model_lacks_are_left_out_and_counted() -> None:
     assert found["m0"].counts["scored"] == 200
 
 
-def test_figures_of_different_rows_are_not_compared() -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"label_smoothing": 0.1, "class_weights": {"ant": 2}}, {"base": "2", "cluster": "c"}]
+)
+@pytest.mark.parametrize("how", ["missing", "on_invalid"])
+def test_figures_of_different_rows_are_compared_on_the_common_ones(how: str, options: dict[str, Any]) -> None:
     models, labels = frames(models=3)
-    easy = losses(models["m1"], labels).sort_values().index[:120]
-    models["m1"] = models["m1"][models["m1"]["id"].isin(easy)].reset_index(drop=True)
+    labels["c"] = np.arange(len(labels)) % 30
+    easy = set(losses(models["m1"], labels).sort_values().index[:120].tolist())
+    there = labels["id"].isin(easy)
+    common = compare({name: frame[there] for name, frame in models.items()}, labels[there], **options)
+    if how == "missing":
+        models["m1"] = models["m1"][there].reset_index(drop=True)
+    else:
+        models["m1"].loc[~there, "prob_ant"] = 2.0
     gates = ["delta.skill > -9", "delta.cross_entropy < 9", "model[m0].delta.skill < 9"]
-    found = compare(models, labels, missing="drop", gates=gates)
+    drop: dict[str, Any] = {how: "drop", **options}
+    found = compare(models, labels, gates=gates, **drop)
+    assert common.same_rows
     assert not found.same_rows
-    reference = losses(models["m0"], labels)
-    for name in ("m1", "m2"):
-        assert set(found[name].deltas) == {"cross_entropy"}
-        expected = (losses(models[name], labels) - reference)[easy].mean()
-        assert found[name].deltas["cross_entropy"].value == pytest.approx(expected, rel=1e-11)
-    why = [(gate.passed, gate.reason) for gate in found.gates]
-    assert why[:2] == [(False, "the models were not scored on the same rows")] * 2
-    assert why[2:4] == [(True, None)] * 2
-    assert why[4] == (False, "m0 is the reference: the others are compared with it")
+    assert found.ranking == common.ranking
+    assert all(rank.skill for rank in found.ranking)
+    assert [dict(model.shared) for model in found.models] == [dict(model.shared) for model in common.models]
+    assert [model.report.deltas for model in found.models] == [model.report.deltas for model in common.models]
+    alone = evaluate(models["m0"], labels, **options)
+    assert dict(found["m0"].metrics) == dict(alone.metrics)
+    assert [gate.passed for gate in found.gates] == [True] * 4 + [False]
+    assert found.gates[4].reason == "m0 is the reference: the others are compared with it"
+    assert same(compare(models, labels, gates=gates, **drop, jobs=3, chunk_rows=7), found)
     page = render_comparison(found, width=120, color=False)
-    assert "skill" not in page.partition("differences from")[0]
-    assert compare({name: models[name] for name in ("m0", "m2")}, labels).same_rows
+    for text in ("of the 120 common rows", "own rows", "skill"):
+        assert text in page.partition("differences from")[0]
+    document = json.loads(found.to_json())
+    assert document["models"][0]["common_metrics"]["skill"]["value"] == found.models[0].shared["skill"].value
+    assert "common_metrics" not in json.loads(common.to_json())["models"][0]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_skill_of_the_common_rows_where_labels_are_soft_or_several(order: int) -> None:
+    rng = np.random.default_rng(4)
+    n = 90
+    rows = {"id": np.arange(n), "label_a": rng.integers(0, 2, n), "label_b": rng.integers(0, 2, n)}
+    labels = pd.DataFrame(rows)
+    one = pd.DataFrame({"id": rows["id"], "prob_a": rng.uniform(0.1, 0.9, n), "prob_b": rng.uniform(0.1, 0.9, n)})
+    two = one.assign(prob_a=rng.uniform(0.1, 0.9, n)).iloc[20:][::order].reset_index(drop=True)
+    found = compare({"one": one, "two": two}, labels, task="multilabel", missing="drop")
+    expected = evaluate(one.iloc[20:], labels.iloc[20:], task="multilabel")
+    assert found.ranking[0].prior_entropy == expected["prior_entropy"]
+    assert {rank.model: rank.skill for rank in found.ranking}["one"] == expected["skill"]
+    soft = pd.DataFrame({"id": rows["id"], "label": rng.uniform(size=n)})
+    binary = {"one": one[["id", "prob_a"]], "two": two[["id", "prob_a"]]}
+    binary = {name: frame.rename(columns={"prob_a": "prob"}) for name, frame in binary.items()}
+    found = compare(binary, soft, missing="drop")
+    expected = evaluate(binary["one"].iloc[20:], soft.iloc[20:])
+    assert {rank.model: rank.skill for rank in found.ranking}["one"] == expected["skill"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_rows_that_moved_most_against_pandas(order: int) -> None:
+    models, labels = frames(models=3)
+    labels["text"] = [f"t{at}" if at % 3 else None for at in range(len(labels))]
+    models["m1"] = models["m1"].iloc[20:][::order].reset_index(drop=True)
+    at = labels.loc[50, "label"]
+    for name, row in (("m2", 50), ("m0", 60)):  # an infinite loss of each
+        at = labels.loc[row, "label"]
+        models[name].loc[row, [f"prob_{one}" for one in CLASSES]] = [0.0 if one == at else 0.5 for one in CLASSES]
+    with np.errstate(divide="ignore"):
+        both = {name: frame.merge(labels, on="id").set_index("id") for name, frame in models.items()}
+        by_id = {
+            name: -np.log(
+                pd.Series([row[f"prob_{row['label']}"] for _, row in frame.iterrows()], frame.index)
+            ).sort_index()
+            for name, frame in both.items()
+        }
+    found = compare(models, labels, missing="drop", top=4, show=["text", "prob_ant"])
+    for one in found.comparison:
+        difference = (by_id[one.model] - by_id["m0"]).loc[20:]
+        worse = difference.sort_values(ascending=False, kind="stable").index[:4].tolist()
+        better = difference.sort_values(kind="stable").index[:4].tolist()
+        assert [row.row - 1 for row in one.worse_rows] == worse
+        assert [row.row - 1 for row in one.better_rows] == better
+        for row in (*one.worse_rows, *one.better_rows):
+            key = row.row - 1
+            assert (row.id, row.label) == (str(key), labels.loc[key, "label"])
+            assert row.loss == pytest.approx(by_id[one.model][key], rel=1e-12)
+            assert row.reference_loss == pytest.approx(by_id["m0"][key], rel=1e-12)
+            assert row.difference == row.loss - row.reference_loss  # exactly
+            mine = both[one.model].loc[key]
+            assert row.predicted == CLASSES[int(np.argmax([mine[f"prob_{name}"] for name in CLASSES]))]
+            assert row.shown["text"] == labels.loc[key, "text"] or (row.shown["text"] is None and key % 3 == 0)
+            assert float(row.shown["prob_ant"] or 0) == mine["prob_ant"]
+    again = compare(models, labels, missing="drop", top=4, show=["text", "prob_ant"], jobs=3, chunk_rows=7)
+    assert again.comparison == found.comparison
+    page = render_comparison(found, width=80, color=False)
+    assert "rows of m1  losses in nats, where it loses most and where it gains most" in page
+    assert max(map(len, page.splitlines())) <= 80
+    json.loads(found.to_json())
+    none = compare(models, labels, missing="drop", top=0)
+    assert not none.comparison[0].worse_rows
+    assert "rows of m1" not in render_comparison(none, width=80, color=False)
+
+
+def test_models_that_agree_moved_no_row() -> None:
+    models, labels = frames(30, models=1)
+    row = compare({"a": models["m0"], "b": models["m0"]}, labels).comparison[0]
+    assert row.worse_rows == row.better_rows == ()
+
+
+def test_calibration_has_a_line_for_each_model() -> None:
+    models, labels = frames()
+    found = compare(models, labels, calibration=True)
+    lines = render_comparison(found, width=120, color=False).partition("\ncalibration")[2].splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == list(models)
+    assert lines[2].split()[1] == f"{found['m0'].metrics['ece'].value:.5f}"
+    assert "calibration" not in render_comparison(compare(models, labels), width=120, color=False)
 
 
 def test_invalid_rows_of_one_model_are_left_out_of_all() -> None:
@@ -259,6 +354,22 @@ def test_weights_that_differ_are_refused(step: int) -> None:
     models["m1"] = models["m1"].iloc[::step].reset_index(drop=True)
     with pytest.raises(CeError, match="the weight is not the same"):
         compare(models, labels, weight_col="weight")
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 1000])
+@pytest.mark.parametrize("step", [1, -1])
+def test_weights_beside_own_labels_that_differ_are_refused(step: int, chunk_rows: int) -> None:
+    models, labels = frames(20, models=2)
+    weight = np.linspace(0, 2, 20)
+    models = {name: frame.merge(labels, on="id").assign(weight=weight) for name, frame in models.items()}
+    models["m1"] = models["m1"].rename(columns={"weight": "Weight"}).iloc[::step].reset_index(drop=True)
+    expected = compare(models, weight_col="weight", chunk_rows=chunk_rows)
+    models["m1"].loc[models["m1"]["id"].isin([0, 7]), "Weight"] = [3.0, np.nan]
+    with pytest.raises(CeError, match="in 2 rows of <m0> the weight is not the same for all of them") as caught:
+        compare(models, weight_col="weight", chunk_rows=chunk_rows)
+    assert [(problem.count, problem.rows) for problem in caught.value.problems] == [(2, (1, 8))]
+    models["m1"] = models["m1"].drop(columns="Weight")  # then those of the reference count
+    assert compare(models, weight_col="weight", chunk_rows=chunk_rows).comparison == expected.comparison
 
 
 @pytest.mark.parametrize("step", [1, -1])
