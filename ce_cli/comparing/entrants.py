@@ -179,8 +179,35 @@ def of_columns(data: DataSet, labels: DataSet | None, options: Options) -> list[
     return [Entrant(name, data, labels, prepare(data, labels, own), own) for name, own in found.items()]
 
 
+class _Family(NamedTuple):
+    """The columns NAME_prob_CLASS of one model, in their order, and what their prefix says they are."""
+
+    name: str
+    columns: dict[str, str]  # the class of each
+    scale: str
+
+
+def _families(table: TableInfo) -> dict[str, _Family]:
+    """Return the families of class columns by the names of their models, as those of the first column spell them."""
+    found: dict[tuple[str, str], _Family] = {}
+    for column in table.columns:
+        for prefix, scale in PREFIXES.items():
+            name, mark, name_of_class = column.lower().rpartition(f"_{prefix}")
+            if name and mark and name_of_class:
+                family = found.setdefault((name, prefix), _Family(column[: len(name)], {}, scale))
+                family.columns[column] = column[-len(name_of_class) :]
+                break
+    families: dict[str, _Family] = {}
+    for family in found.values():
+        families.setdefault(family.name, family)
+    return families
+
+
 def _columns_of(pattern: str, table: TableInfo, options: Options) -> dict[str, Options]:
-    """Return what a name or a pattern stands for: a column each, or the columns NAME_prob_CLASS of one model."""
+    """Return what a name or a pattern stands for: a column each, or the columns NAME_prob_CLASS of one model.
+
+    A pattern takes the models whose columns are several before it takes the columns that are left.
+    """
     taken = {options.weight_col, *options.id_col, *(next(csv.reader([options.label_col or ""]), []))}
     taken |= {name for name, _, _ in options.further_columns().values()}
 
@@ -191,17 +218,36 @@ def _columns_of(pattern: str, table: TableInfo, options: Options) -> dict[str, O
         return numeric and not (told or is_id(name) or is_index(name) or is_weight(name))
 
     exact = table.find(pattern)
-    names = [exact] if exact is not None else [name for name in fnmatch.filter(table.columns, pattern) if free(name)]
-    if names:
-        return {name: replace(options, pred_cols=(name,)) for name in names}
-    for prefix, scale in PREFIXES.items():
-        start = f"{pattern}_{prefix}".lower()
-        family = tuple(name for name in table.columns if name.lower().startswith(start))
-        if family:
-            classes = options.classes or tuple(name[len(start) :] for name in family)
-            own = replace(options, pred_cols=family, input=options.input or scale)
-            return {pattern: own if len(family) == 1 else replace(own, classes=classes)}
-    raise unknown_column(table, pattern, "--models")
+    if exact is not None:
+        return {exact: replace(options, pred_cols=(exact,))}
+    families = _families(table)
+    named = {name: family for name, family in families.items() if name.lower() == pattern.lower()}
+    several = {name: own for name, own in families.items() if len(own.columns) > 1}
+    chosen = named or {name: several[name] for name in fnmatch.filter(several, pattern)}
+    found = {name: _of_family(family, options) for name, family in chosen.items()}
+    used = {column for family in chosen.values() for column in family.columns}
+    if not named:
+        left = [name for name in fnmatch.filter(table.columns, pattern) if name not in used and free(name)]
+        found.update({name: replace(options, pred_cols=(name,)) for name in left})
+    if not found:
+        raise _no_model(pattern, table, [*several, *filter(free, table.columns)])
+    return found
+
+
+def _of_family(family: _Family, options: Options) -> Options:
+    columns, classes = tuple(family.columns), tuple(family.columns.values())
+    own = replace(options, pred_cols=columns, input=options.input or family.scale)
+    return own if len(columns) == 1 else replace(own, classes=options.classes or classes)
+
+
+def _no_model(pattern: str, table: TableInfo, there: Sequence[str]) -> CeError:
+    error = unknown_column(table, pattern, "--models")
+    if not any(sign in pattern for sign in "*?["):
+        return error
+    known = f"the models could be: {listed(there)}" if there else f"the columns are: {listed(table.columns)}"
+    hint = f"{known}; columns NAME_prob_CLASS are one model, called NAME"
+    message = f"--models {pattern!r} matches no column of numbers and no family of class columns"
+    return CeError(replace(error.problems[0], message=message, hint=hint))
 
 
 def of_rows(data: DataSet, labels: DataSet | None, options: Options) -> list[Entrant]:

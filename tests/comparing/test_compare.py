@@ -520,6 +520,38 @@ def test_families_of_columns() -> None:
     assert found["m1"].classes == tuple(CLASSES)
 
 
+def test_patterns_for_families_of_columns() -> None:
+    models, labels = frames(60, models=3)
+    wide = labels.copy()
+    for name, frame in models.items():
+        for column in frame.columns.drop("id"):
+            wide[f"{name}_{column}"] = frame[column]
+    expected = compare(models, labels)
+    for pattern in ("m*", "*", "m?"):
+        found = compare(wide, models=pattern)
+        assert [model.name for model in found.models] == list(models)
+        assert [row.p for row in found.comparison] == [row.p for row in expected.comparison]
+        assert found["m2"].classes == tuple(CLASSES)
+    assert [model.name for model in compare(wide, models=["m2", "m[01]"]).models] == ["m2", "m0", "m1"]
+    with pytest.raises(CeError, match="'x\\*' matches no column of numbers and no family") as caught:
+        compare(wide, models="x*")
+    hint = caught.value.problems[0].hint
+    assert hint is not None
+    assert hint.startswith("the models could be: m0, m1, m2, m0_prob_ant")
+    assert "NAME_prob_CLASS are one model" in hint
+
+
+def test_a_pattern_takes_families_and_the_columns_that_are_left() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 40)
+    p = rng.uniform(0.1, 0.9, (3, 40))
+    wide = pd.DataFrame({"y": y, "A_prob_0": 1 - p[0], "A_prob_1": p[0], "B": p[1], "C_prob_1": p[2]})
+    assert [model.name for model in compare(wide, models="[ABC]*").models] == ["A", "B", "C_prob_1"]
+    found = compare(wide, models=["A", "C"])
+    assert found["A"].cross_entropy.value == pytest.approx(-np.log(np.where(y, p[0], 1 - p[0])).mean(), rel=1e-12)
+    assert found["C"].cross_entropy.value == pytest.approx(-np.log(np.where(y, p[2], 1 - p[2])).mean(), rel=1e-12)
+
+
 @pytest.mark.parametrize("blockwise", [False, True])
 def test_rows_of_a_long_frame(blockwise: bool) -> None:
     models, labels = frames(300)
@@ -570,6 +602,50 @@ def test_a_report_as_baseline(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(CeError):
             evaluate(models["m1"], labels, baseline=path)
+
+
+def test_a_baseline_in_memory(tmp_path: Path) -> None:
+    models, labels = frames(models=2)
+    before = evaluate(models["m0"], labels)
+    path = tmp_path / "before.json"
+    path.write_text(before.to_json())
+    deltas = [evaluate(models["m1"], labels, baseline=one).deltas for one in (path, before, before.to_dict())]
+    assert deltas[0] == deltas[1] == deltas[2]
+    both = compare(models, labels)
+    for wrong, why in (
+        (models["m0"], "but got a DataFrame"),
+        (3, "but got a int"),
+        (both, "compares several models"),
+        (both.to_dict(), "compares several models"),
+        ({}, "of schema None"),
+    ):
+        with pytest.raises(CeError, match=why):
+            evaluate(models["m1"], labels, baseline=wrong)
+    for earlier in (path, before, before.to_dict(), both):
+        with pytest.raises(CeError, match="compare pairs rows, and an earlier report has none"):
+            compare({"new": models["m1"]}, labels, baseline=earlier)
+
+
+@pytest.mark.parametrize("name", ["reference", "model_col", "weight_col", "label_col", "models"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    models, labels = frames(10, models=2)
+    for wrong in (models["m0"], evaluate(models["m0"], labels)):
+        options: Any = {name: wrong}
+        with pytest.raises(CeError, match=f"{name} takes (a name|names), but got a"):
+            compare(models, labels, **options)
+
+
+def test_models_are_told_apart_and_have_rows() -> None:
+    models, labels = frames(10, models=2)
+    with pytest.raises(CeError, match="two models have the same name"):
+        compare({1: models["m0"], "1": models["m1"]}, labels)
+    with pytest.raises(CeError, match="one of the models is called 'baseline' already"):
+        compare({"baseline": models["m0"]}, labels, baseline=models["m1"])
+    with pytest.raises(CeError, match="there are no predictions for any models"):
+        compare({}, labels)
+    with pytest.raises(CeError, match="the predictions are a Report"):
+        compare({"a": models["m0"], "b": evaluate(models["m1"], labels)}, labels)
+    assert compare({1: models["m0"], 2: models["m1"]}, labels, reference=2).reference.name == "2"
 
 
 def test_predictions_as_baseline_are_the_reference() -> None:
