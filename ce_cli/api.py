@@ -48,7 +48,7 @@ def evaluate(
     frame, or a NumPy array: `(n,)` scores of the positive class or `(n, k)` scores of K classes. labels: the same, `(n,)`
     as an array; None where a column of the predictions holds them. gates: expressions, see the documentation of gates.
     per_sample, per_sequence, gradients, errors: files to write, as the options of that name do. baseline: an earlier report,
-    as `evaluate` returned it, its `to_dict()` or a JSON file: then there are `report.deltas`. options: every field of `Options`,
+    as `evaluate` returned it, its `to_dict()` or a JSON file: then there are `report.deltas`. options: the fields of `Options`,
     named as the command-line options are, with underscores; a list where an option takes several names.
 
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at

@@ -252,7 +252,7 @@ def _no_model(pattern: str, table: TableInfo, there: Sequence[str]) -> CeError:
 
 def of_rows(data: DataSet, labels: DataSet | None, options: Options) -> list[Entrant]:
     """Return a model for each value of the column that --model-col names, in the order in which they appear."""
-    from ce_cli.readers.chosen import MOST_VALUES, ChosenRows, distinct
+    from ce_cli.readers.chosen import MOST_VALUES, chosen_rows, distinct
 
     assert options.model_col is not None  # asked for
     column = describe(data).require(options.model_col, "--model-col")
@@ -267,8 +267,7 @@ def of_rows(data: DataSet, labels: DataSet | None, options: Options) -> list[Ent
             column=column,
             hint="--model-col names the column that says which model a row is of",
         )
-    chosen: dict[str, DataSet] = {name: ChosenRows(data, column, name) for name in names}
-    return of_files(chosen, labels, options)
+    return of_files({**chosen_rows(data, column, names)}, labels, options)
 
 
 def with_reference(entrants: Sequence[Entrant], reference: str | None) -> list[Entrant]:

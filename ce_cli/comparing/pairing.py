@@ -21,6 +21,8 @@ from ce_cli.errors import CeError, Problem
 from ce_cli.judging.slices import MOST_SLICES
 from ce_cli.kernels.poisson import unit_words
 from ce_cli.readers.align import AlignmentCounts, Ids, OutOfOrderError, wanted_columns
+from ce_cli.readers.chosen import ChosenRows
+from ce_cli.readers.dealt import Dealt
 from ce_cli.readers.keys import text_words
 from ce_cli.readers.lockstep import Shared, in_step
 from ce_cli.state.moved_rows import MovedRows
@@ -275,6 +277,11 @@ def _shared(entrants: Sequence[Entrant]) -> list[Job]:
         one: Any = shared.setdefault(id(predictions), Shared(predictions)).reader(mine)
         two: Any = None if labels is None else shared.setdefault(id(labels), Shared(labels)).reader(other)
         jobs.append(Job(one, two, entrant.context, entrant.options))
+    dealt: dict[int, Dealt] = {}
+    for each in shared.values():
+        if isinstance(each.data, ChosenRows):
+            whole = each.data.data
+            each.data = dealt.setdefault(id(whole), Dealt(whole, each.data.column)).reader(each.data, each.columns)
     return jobs
 
 
