@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from ce_cli.comparing.pairing import bare
 from ce_cli.comparison import Bootstrap, ClassPart, Comparison, Difference, Model, MovedRow, Rank, SlicePart
 from ce_cli.errors import fail
 from ce_cli.judging.bootstrap import percentile_interval
@@ -48,8 +49,9 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
     for at, (entrant, moved) in enumerate(zip(entrants[1:], paired.moved, strict=True)):
         worse, better = (_moved(plan, entrant.context.layout, rows) for rows in (moved.worse, moved.better))
         differences[at] = replace(differences[at], worse_rows=worse, better_rows=better)
-    reports, common = _reports(entrants, paired.outcomes), paired.outcomes is not paired.common
-    shared = [report.metrics for report in (_reports(entrants, paired.common) if common else reports)]
+    reports = _reports(entrants, paired.outcomes)
+    of_common = reports if paired.same_rows else _reports(bare(entrants), paired.common)
+    shared = [report.metrics for report in of_common]
     first = reports[0]
     for at, difference in enumerate(differences, start=1):
         reports[at] = replace(reports[at], deltas=deltas(shared[at], shared[0], difference.difference))
@@ -61,7 +63,7 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
         confidence=first.confidence,
         labels=first.labels,
         models=tuple(
-            Model(name, at == 0, reports[at], shared[at] if common else None) for at, name in enumerate(names)
+            Model(name, at == 0, reports[at], None if paired.same_rows else shared[at]) for at, name in enumerate(names)
         ),
         ranking=_ranking(names, losses, shared),
         comparison=tuple(differences),

@@ -116,6 +116,11 @@ class Paired(NamedTuple):
     moved: list[MovedRows]
     common: list[Outcome]
 
+    @property
+    def same_rows(self) -> bool:
+        """Whether no model has scored a row that another has not."""
+        return all(scored == self.losses.n for scored in self.losses.scored)
+
 
 class _Pass(NamedTuple):
     """What a pass over the rows came to; `common` tells which of the rows of the labels all models have scored."""
@@ -130,16 +135,18 @@ def run_together(entrants: Sequence[Entrant], options: Options, watcher: Watcher
 
     Where rows may be left out and models have not scored the same ones, a second pass looks at the common rows alone.
     """
-    first = again = _pass(entrants, options, watcher)
-    losses = first.together.paired
-    if any(scored != losses.n for scored in losses.scored):
-        again = _pass([one._replace(options=_bare(one.options)) for one in entrants], options, None, first.common())
-    return Paired(first.outcomes, losses, again.together.moved, again.outcomes)
+    first = _pass(entrants, options, watcher)
+    together = first.together
+    paired = Paired(first.outcomes, together.paired, together.moved, first.outcomes)
+    if paired.same_rows:
+        return paired
+    again = _pass(bare(entrants), options, None, first.common())
+    return paired._replace(moved=again.together.moved, common=again.outcomes)
 
 
-def _bare(options: Options) -> Options:
-    """Return options without what costs time and says nothing of the mean figures."""
-    return replace(options, by=(), bootstrap=None, calibration=False)
+def bare(entrants: Sequence[Entrant]) -> list[Entrant]:
+    """Return models without what is asked beside the metrics, none of which is told of the common rows."""
+    return [one._replace(options=replace(one.options, by=(), bootstrap=None, calibration=False)) for one in entrants]
 
 
 def _pass(entrants: Sequence[Entrant], options: Options, watcher: Watcher | None, only: Bools | None = None) -> _Pass:

@@ -112,8 +112,11 @@ def _ranking(comparison: Comparison, width: int) -> list[Any]:
         del columns[-1]
     told = f"loss in {comparison.unit}, the smallest first"
     if not comparison.same_rows:
-        told += f"; of the {comparison.comparison[0].rows:,} common rows"
-    return [line_of(Span("ranking", TITLE), Span(GAP + told, QUIET)), *grid(columns, width)]
+        told += f"; of the {plural(comparison.comparison[0].rows, 'common row')}"
+    priors = {rank.prior_entropy for rank in ranks}
+    if len(priors) == 1 and None not in priors:
+        told += f"; prior entropy {_value(ranks[0].prior_entropy)}"
+    return [*prose(Span("ranking" + GAP, TITLE), told, width, QUIET), *grid(columns, width)]
 
 
 def _value(metric: Metric | None) -> str:
@@ -300,9 +303,9 @@ def _moved(one: Difference, comparison: Comparison, width: int) -> list[Any]:
     if any(row.predicted for row in rows) and needed([*columns, predicted]) <= width:
         columns.append(predicted)
     shown = {name: [row.shown[name] for row in rows] for name in rows[0].shown}
-    told = f"{GAP}losses in {comparison.unit}, where it loses most and where it gains most"
-    title = line_of(Span(f"rows of {candidate}", TITLE), Span(told, QUIET))
-    return [title, *grid_beside(columns, shown, width)]
+    told = f"losses in {comparison.unit}, where it loses most and where it gains most"
+    title = prose(Span(f"rows of {candidate}" + GAP, TITLE), told, width, QUIET)
+    return [*title, *grid_beside(columns, shown, width)]
 
 
 def _calibration(comparison: Comparison, width: int) -> list[Any]:

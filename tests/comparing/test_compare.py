@@ -197,6 +197,10 @@ def test_figures_of_different_rows_are_compared_on_the_common_ones(how: str, opt
     page = render_comparison(found, width=120, color=False)
     for text in ("of the 120 common rows", "own rows", "skill"):
         assert text in page.partition("differences from")[0]
+    asked: dict[str, Any] = {"by": "c", "calibration": True, "bootstrap": 200}
+    with_more = compare(models, labels, **drop, **asked)
+    assert with_more.ranking == found.ranking
+    assert with_more["m1"].slices
     document = json.loads(found.to_json())
     assert document["models"][0]["common_metrics"]["skill"]["value"] == found.models[0].shared["skill"].value
     assert "common_metrics" not in json.loads(common.to_json())["models"][0]
