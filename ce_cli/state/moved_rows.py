@@ -36,7 +36,7 @@ class MovedRows:
         reference, candidate: `(n,) float64`, nats, `inf` allowed. common: `(n,) bool`, which rows all models have scored;
         others may hold NaN. rows: `(n,) int64`, their numbers. describe: see `WorstRows.add`.
         """
-        if self.worse.top == 0:
+        if self.worse.top == 0 or len(rows) == 0:
             return
 
         def told(chosen: Ints) -> list[tuple[object, ...]]:
@@ -45,10 +45,18 @@ class MovedRows:
 
         with np.errstate(invalid="ignore"):  # of two infinite losses none is the larger
             difference = candidate - reference
-        for moved, sign in ((self.worse, 1.0), (self.better, -1.0)):
-            step = sign * difference
-            # Where a row did not move that way it is below every threshold.
-            moved.add(np.where((step > 0) & common, step, -1.0), rows, told)
+        if not common.all():
+            difference[~common] = np.nan
+        if float(np.fmax.reduce(difference)) >= self.worse.threshold:
+            self._add(self.worse, difference, rows, told)
+        if -float(np.fmin.reduce(difference)) >= self.better.threshold:
+            self._add(self.better, -difference, rows, told)
+
+    def _add(
+        self, moved: WorstRows, step: Floats, rows: Ints, told: Callable[[Ints], list[tuple[object, ...]]]
+    ) -> None:
+        at = np.flatnonzero(step > 0)
+        moved.add(step[at], rows[at], lambda chosen: told(at[chosen]))
 
     def merge(self, other: MovedRows) -> None:
         """Add what another state has seen."""
