@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Context
 
 _GATE = "gates=['cross_entropy < 0.35', 'accuracy > 90%']"
-_WRITTEN = "an earlier report is a JSON file: Path('before.json').write_text(report.to_json())"
 
 
 def evaluate(
@@ -43,7 +42,7 @@ def evaluate(
     gradients: str | os.PathLike[str] | None = None,
     errors: str | os.PathLike[str] | None = None,
     per_sequence: str | os.PathLike[str] | None = None,
-    baseline: str | os.PathLike[str] | None = None,
+    baseline: Report | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     **options: Unpack[OptionValues],
 ) -> Report:
     """Evaluate predictions against labels.
@@ -52,8 +51,8 @@ def evaluate(
     frame, or a NumPy array: `(n,)` scores of the positive class or `(n, k)` scores of K classes. labels: the same, `(n,)`
     as an array; None where a column of the predictions holds them. gates: expressions, see the documentation of gates.
     per_sample, per_sequence, gradients, errors: files to write, as the options of that name do. baseline: an earlier report,
-    a JSON file: then there are `report.deltas`. options: every field of `Options`, named as the command-line options are,
-    with underscores; a list where an option takes several names.
+    as `evaluate` returned it, its `to_dict()` or a JSON file: then there are `report.deltas`. options: the fields of `Options`,
+    named as the command-line options are, with underscores; a list where an option takes several names.
 
     Returns the report; `report.passed` tells the verdict of the gates. Raises CeError where the input or an option is at
     fault, with every problem found.
@@ -68,8 +67,7 @@ def evaluate(
     check_outputs(outputs, inputs)
     if chosen.compares or chosen.reference is not None:
         raise fail("bad_option", "evaluate() is for one model", hint="compare() takes models, model_col and reference")
-    before = None if baseline is None else path_from("baseline", baseline, _WRITTEN)
-    return evaluate_data(mine, other, chosen, parsed, outputs=outputs, baseline=before)
+    return evaluate_data(mine, other, chosen, parsed, outputs=outputs, baseline=baseline)
 
 
 def evaluate_data(
@@ -81,7 +79,7 @@ def evaluate_data(
     outputs: Mapping[str, str] = MappingProxyType({}),
     watcher: Watcher | None = None,
     forks: bool = False,
-    baseline: str | None = None,
+    baseline: Any = None,
 ) -> Report:
     """Evaluate opened data sets; what the command and `evaluate` have in common.
 
@@ -90,9 +88,9 @@ def evaluate_data(
     """
     before = None
     if baseline is not None:
-        from ce_cli.baseline import read_report
+        from ce_cli.baseline import baseline_of
 
-        before = read_report(baseline)
+        before = baseline_of(baseline)
     with contextlib.ExitStack() as files:
         context = prepare(
             predictions, labels, options, verbatim="per_sample" in outputs, gradients="gradients" in outputs
@@ -137,15 +135,32 @@ def compare(
     if not given:
         raise fail("bad_option", "there are no predictions to compare: the mapping is empty")
     if baseline is not None:
-        given = {"baseline": baseline, **given}
+        given = _with_baseline(baseline, given)
     lacking = [repr(str(name)) for name, data in given.items() if data is None]
     if lacking:
         raise fail("bad_option", f"there are no predictions for {' and '.join(lacking)}: got None")
+    if len({str(name) for name in given}) < len(given):
+        raise fail("bad_option", "two models have the same name", hint=f"they are {', '.join(map(repr, given))}")
     opened = {
         str(name): _opened(data, chosen, "predictions", twice=True, name=str(name)) for name, data in given.items()
     }
     other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
     return compare_data(opened, other, chosen, parsed)
+
+
+def _with_baseline(baseline: Any, given: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the models with further predictions as the first. Raises bad_option where those are an earlier report."""
+    from ce_cli.baseline import is_earlier_report
+
+    if is_earlier_report(baseline):
+        raise fail(
+            "bad_option",
+            "baseline: compare pairs rows, and an earlier report has none",
+            hint="pass the predictions of the baseline, or the report as the baseline of evaluate()",
+        )
+    if "baseline" in given:
+        raise fail("bad_option", "baseline: one of the models is called 'baseline' already", hint="call it otherwise")
+    return {"baseline": baseline, **given}
 
 
 def compare_data(
@@ -220,6 +235,12 @@ def _opened(data: Any, options: Options, role: str, *, twice: bool, name: str | 
     if isinstance(data, (str, os.PathLike)):
         return open_named(os.fspath(data), options, twice=twice)
     column = "label"
+    if hasattr(data, "to_json") and hasattr(data, "passed"):
+        raise fail(
+            "bad_option",
+            f"the {role} are a {type(data).__name__}, which is the result of an evaluation and has no rows",
+            hint="pass the predictions and the labels that it was made from; evaluate() takes a Report as its baseline",
+        )
     if role == "predictions":
         scale = options.input if options.input in INPUTS else "probs"
         column = {"logits": "logit", "logprobs": "logprob"}.get(scale or "probs", "prob")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ce_cli.errors import CeError, fail
-from ce_cli.report import SCHEMA, Metric
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from ce_cli.report import SCHEMA, Metric, Report
 
 _HEAD = 4096
 
@@ -39,19 +38,45 @@ def is_report(path: str) -> bool:
     return head.startswith("{") and f'"{SCHEMA.partition("/")[0]}/' in head and '"schema"' in head
 
 
+def baseline_of(data: Any) -> Baseline:
+    """Return an earlier report as a baseline: a `Report`, its `to_dict()`, or the path of its JSON.
+
+    Raises CeError as `read_report` does, and bad_option where it is none of these.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return read_report(os.fspath(data))
+    if isinstance(data, Report):
+        metrics = {name: Metric(metric.value) for name, metric in data.metrics.items()}
+        return Baseline("<baseline>", data.signature, data.task, data.unit, metrics)
+    if isinstance(data, Mapping):
+        return _from_document(dict(data), "<baseline>")
+    if hasattr(data, "models") and hasattr(data, "ranking"):
+        raise _several("<baseline>")
+    raise fail(
+        "bad_option",
+        f"baseline takes an earlier report: a Report, its to_dict(), or the path of its JSON, but got a {type(data).__name__}",
+        hint="compare({'old': …, 'new': …}) takes the predictions of both, and pairs their rows",
+    )
+
+
+def is_earlier_report(data: Any) -> bool:
+    """Tell whether something is a report of one model or of several, and no predictions."""
+    if isinstance(data, (str, os.PathLike)):
+        return is_report(os.fspath(data))
+    return isinstance(data, (Report, Mapping)) or (hasattr(data, "models") and hasattr(data, "ranking"))
+
+
 def read_report(path: str) -> Baseline:
     """Read an earlier report. Raises CeError: no_such_file, unreadable_file, and bad_option where it holds no metrics."""
-    document = _document(path)
+    return _from_document(_document(path), path)
+
+
+def _from_document(document: dict[str, Any], path: str) -> Baseline:
     schema = document.get("schema")
     if schema != SCHEMA:
         raise fail("bad_option", f"--baseline: this report is of schema {schema!r}, not {SCHEMA!r}", file=path)
     if "models" in document:
-        raise fail(
-            "bad_option",
-            "--baseline: this report compares several models",
-            file=path,
-            hint="name the report of one model, or the predictions of the baseline",
-        )
+        raise _several(path)
     if "metrics" not in document:
         raise fail("bad_option", "--baseline: this report holds errors, not metrics", file=path)
     try:
@@ -59,6 +84,15 @@ def read_report(path: str) -> Baseline:
         return Baseline(path, str(document["signature"]), str(document["task"]), str(document["unit"]), metrics)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, "this is no report of ce-eval") from error
+
+
+def _several(path: str) -> CeError:
+    return fail(
+        "bad_option",
+        "--baseline: this report compares several models",
+        file=path,
+        hint="name the report of one model, or the predictions of the baseline",
+    )
 
 
 def _document(path: str) -> dict[str, Any]:

@@ -16,24 +16,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One of the models, and its own report."""
+    """One of the models, and its own report.
+
+    common: its metrics on the rows that all models have scored; None where it is those rows that its own report is of, and
+    that of every other model.
+    """
 
     name: str
     reference: bool
     report: Report
+    common: Mapping[str, Metric] | None = None
+
+    @property
+    def shared(self) -> Mapping[str, Metric]:
+        """Its metrics on the rows that all models have scored, whether those are all of its rows or not."""
+        return self.report.metrics if self.common is None else self.common
 
 
 @dataclass(frozen=True, slots=True)
 class Rank:
     """A model's place by its mean loss on the common rows, the smallest first; after the finite ones the infinite.
 
-    Of models with infinite losses, one with fewer of them stands first, then one with a smaller mean of the others.
+    Of models with infinite losses, one with fewer of them stands first, then one with a smaller mean of the others. Skill and
+    prior entropy are of the common rows too, and absent where there is none.
     """
 
     rank: int
     model: str
     cross_entropy: Metric
     infinite: int
+    skill: Metric | None = None
+    prior_entropy: Metric | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,23 @@ class SlicePart:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedRow:
+    """One of the common rows whose loss differs most from the reference's (`row`: 1 = the first data row of the labels).
+
+    difference: loss - reference_loss. predicted: by the candidate. `shown` has the cells of the columns that were to be shown.
+    """
+
+    row: int
+    id: str | None
+    label: str
+    predicted: str
+    loss: float
+    reference_loss: float
+    difference: float
+    shown: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Bootstrap:
     """What the replicates of `bootstrap` say of a difference: its interval, and the p of a difference of 0, not adjusted."""
 
@@ -83,7 +113,8 @@ class Difference:
     the difference that this number of rows detects at that level in 80 of 100 cases. All of these are None where there is no
     test: with an infinite loss, or a single row. wins, losses, ties: rows where the candidate's loss is smaller, larger, the
     same; share_improved: wins / rows. infinite: rows where either loss is infinite. bootstrap: None where it was not
-    asked for. by_class, by_slice: the largest part first.
+    asked for. by_class, by_slice: the largest part first. worse_rows, better_rows: the rows where the candidate loses and gains
+    most, the largest difference first.
     """
 
     model: str
@@ -106,9 +137,11 @@ class Difference:
     bootstrap: Bootstrap | None = None
     by_class: tuple[ClassPart, ...] = ()
     by_slice: tuple[SlicePart, ...] = ()
+    worse_rows: tuple[MovedRow, ...] = ()
+    better_rows: tuple[MovedRow, ...] = ()
 
 
-_PARTS = ("by_class", "by_slice")
+_PARTS = ("by_class", "by_slice", "worse_rows", "better_rows")
 # What is said once, for all models.
 _SHARED = ("schema", "version", "task", "unit", "confidence", "gates", "passed")
 
@@ -145,7 +178,7 @@ class Comparison:
     @property
     def same_rows(self) -> bool:
         """True where no model has scored a row that another has not."""
-        return not any(one.only_model or one.only_reference for one in self.comparison)
+        return all(model.common is None for model in self.models)
 
     @property
     def passed(self) -> bool:
@@ -199,12 +232,17 @@ class Comparison:
 
 def _model(model: Model) -> dict[str, Any]:
     report = {name: value for name, value in model.report.to_dict().items() if name not in _SHARED}
-    return {"name": model.name, "reference": model.reference, **report}
+    common = (
+        {} if model.common is None else {"common_metrics": {name: strict(one) for name, one in model.common.items()}}
+    )
+    return {"name": model.name, "reference": model.reference, **report, **common}
 
 
 def _difference(one: Difference) -> dict[str, Any]:
     found = strict(one)
     found["by_class"] = [{("class" if key == "name" else key): part[key] for key in part} for part in found["by_class"]]
+    for name in ("worse_rows", "better_rows"):
+        found[name] = [{key: row[key] for key in row if key != "shown" or row[key]} for row in found[name]]
     return {name: value for name, value in found.items() if name not in _PARTS or value}
 
 
@@ -221,6 +259,8 @@ def _flat(row: Rank | Difference) -> dict[str, Any]:
             metric = value or Metric(float("nan"))
             bounds = {name: getattr(metric, name) for name in ("stderr", "lower", "upper")}
             flat |= {one.name: metric.value, **bounds}
+        elif one.name in ("skill", "prior_entropy"):
+            flat[one.name] = None if value is None else value.value
         else:
             flat[one.name] = value
     return flat

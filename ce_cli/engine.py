@@ -34,7 +34,7 @@ from ce_cli.workers import Workers, default_jobs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ce_cli.arrays import Ints
+    from ce_cli.arrays import Bools, Ints
     from ce_cli.block import Block, Pair
     from ce_cli.checks import FaultRow
     from ce_cli.forks import Share
@@ -145,13 +145,17 @@ class _Accumulators:
 
 
 class Job(NamedTuple):
-    """What is to be evaluated, and how; `start` is the number of the first row."""
+    """What is to be evaluated, and how; `start` is the number of the first row.
+
+    only: `(n,) bool` by the rows of the labels, which of them are to count; None for all.
+    """
 
     predictions: DataSet
     labels: DataSet | None
     context: Context
     options: Options
     start: int = 0
+    only: Bools | None = None
 
     def chunk_rows(self, sinks: Sequence[RowSink]) -> int:
         """Return how many rows make a piece of work: fewer where every row is kept, or holds a list of values."""
@@ -297,7 +301,7 @@ def _fold(
 ) -> Gathered:
     """Take all rows in one process."""
     counts = AlignmentCounts()
-    worker = Worker(job.context, job.options, sinks)
+    worker = Worker(job.context, job.options, sinks, job.only)
     with contextlib.ExitStack() as beside:
         writes = [beside.enter_context(workers.behind(sink.write)) if sink.encodes else sink.write for sink in sinks]
         for prepared in workers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
@@ -326,7 +330,7 @@ def _spread(
 
     def take(share: Share[Job]) -> Gathered:
         counts = AlignmentCounts()
-        worker = Worker(whole.context, whole.options, ())
+        worker = Worker(whole.context, whole.options, (), whole.only)
         with Workers(1) as alone:
             for job in share:
                 for pair in aligned(job, alone, counts, job.chunk_rows(())):
@@ -379,8 +383,9 @@ def _nothing_scored(context: Context, state: EvalState, problems: list[Problem])
 class Worker:
     """Checks, scores and folds one pair, and returns what each sink is to write of it; called on any thread."""
 
-    def __init__(self, context: Context, options: Options, sinks: Sequence[RowSink]) -> None:
+    def __init__(self, context: Context, options: Options, sinks: Sequence[RowSink], only: Bools | None = None) -> None:
         self._context = context
+        self._only = only
         self._task: Task = make_task(context)
         self._sinks = sinks
         self._keep_rows = any(not sink.wants_faults for sink in sinks)
@@ -407,7 +412,7 @@ class Worker:
             checked = self._task.check(part, faults, keep=self._keep_faults)
             kept += checked.faults
             self._note(checked, part, state)
-            for block, counts in self._by_weight(checked.block):
+            for block, counts in self._by_weight(self._chosen(checked.block, part)):
                 if not counts:
                     rows = part.rows[block.at]
                     state.tally("zero_weight", np.ones(len(rows), dtype=np.bool_), rows)
@@ -416,7 +421,8 @@ class Worker:
                 scored = self._task.score(block)
                 if counts:
                     rows = part.rows if block.at is None else part.rows[block.at]
-                    state.update(scored, block.weight, rows, self._describer(part, block.at, scored))
+                    describe = describer(self._context, self._task, part, block.at, scored)
+                    state.update(scored, block.weight, rows, describe)
                     if state.aspects:
                         judged = JudgedRows(scored, block.weight, rows, block, block.at, part, self._context.layout)
                         for aspect in state.aspects.values():
@@ -427,6 +433,12 @@ class Worker:
                     pieces.append(Piece(at, block, scored, counts=counts))
             offset += len(part.rows)
         return ScoredRows(pair, pieces, kept)
+
+    def _chosen(self, block: Block, part: Pair) -> Block:
+        """Return the rows of a block that are to count."""
+        if self._only is None:
+            return block
+        return block.take(self._only[part.label_rows if block.at is None else part.label_rows[block.at]])
 
     def _by_weight(self, block: Block) -> Iterator[tuple[Block, bool]]:
         """Cut a block into the rows that count and those that weigh nothing, by themselves or by their class."""
@@ -455,21 +467,29 @@ class Worker:
         for text, positions in checked.others.items():
             state.note_other(text, part.label_rows[positions])
 
-    def _describer(self, part: Pair, at: Ints | None, scored: Any) -> Callable[[Ints], list[tuple[object, ...]]]:
-        def describe(chosen: Ints) -> list[tuple[object, ...]]:
-            there = [name for name in self._context.layout.ids if name in part.predictions.schema.names]
-            shown = [
-                (part.predictions if role.side == "predictions" else part.labels).column(role.column)
-                for name, role in self._context.layout.roles.items()
-                if name.startswith("show:")
-            ]
-            result: list[tuple[object, ...]] = []
-            for position in chosen.tolist():
-                row = position if at is None else int(at[position])
-                ids = [cell_text(part.predictions.column(name), row) for name in there]
-                told = self._task.describe(part, row, scored, position)
-                cells = tuple(cell_text(column, row) if column[row].is_valid else None for column in shown)
-                result.append(("|".join(ids) if ids else None, *told, cells))
-            return result
 
-        return describe
+def describer(
+    context: Context, task: Task, part: Pair, at: Ints | None, scored: Any
+) -> Callable[[Ints], list[tuple[object, ...]]]:
+    """Return what tells of a few scored rows their id, label, prediction, probability and the cells that are to be shown.
+
+    at: the positions of what was scored in the pair, None for all of it.
+    """
+
+    def describe(chosen: Ints) -> list[tuple[object, ...]]:
+        there = [name for name in context.layout.ids if name in part.predictions.schema.names]
+        shown = [
+            (part.predictions if role.side == "predictions" else part.labels).column(role.column)
+            for name, role in context.layout.roles.items()
+            if name.startswith("show:")
+        ]
+        result: list[tuple[object, ...]] = []
+        for position in chosen.tolist():
+            row = position if at is None else int(at[position])
+            ids = [cell_text(part.predictions.column(name), row) for name in there]
+            told = task.describe(part, row, scored, position)
+            cells = tuple(cell_text(column, row) if column[row].is_valid else None for column in shown)
+            result.append(("|".join(ids) if ids else None, *told, cells))
+        return result
+
+    return describe

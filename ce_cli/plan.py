@@ -274,7 +274,7 @@ class OptionValues(TypedDict, total=False):
     calibration: bool
     models: str | Iterable[str]
     model_col: str | None
-    reference: str | None
+    reference: object
     jobs: int | None
     chunk_rows: int | None
     join_memory: str | int | None

@@ -193,7 +193,13 @@ _output, _gates, _work = option("Output"), option("Gates"), option("Work")
     is_flag=True,
     help="Reliability bins, the parts of the loss, and what a temperature fitted on held-out folds would save.",
 )
-@_statistics("--top", type=int, default=5, metavar="K", help="How many of the worst rows to show.  [default: 5]")
+@_statistics(
+    "--top",
+    type=int,
+    default=5,
+    metavar="K",
+    help="How many of the worst rows to show, and of those that differ most between models.  [default: 5]",
+)
 @_statistics(
     "--cluster", metavar="COL", help="Column of either file whose rows with the same value depend on each other."
 )
@@ -213,7 +219,7 @@ _output, _gates, _work = option("Output"), option("Gates"), option("Work")
 )
 @_statistics("--reference", metavar="NAME", help="Model with which the others are compared; by default the first.")
 @_statistics(
-    "--show", type=Names(), metavar="A,B,…", help="Columns of either file that are shown of each of the worst rows."
+    "--show", type=Names(), metavar="A,B,…", help="Columns of either file that are shown of each row of --top."
 )
 @_output("--json", is_flag=True, is_eager=True, callback=noted, help="Print the report, or what is wrong, as JSON.")
 @_output("-q", "--quiet", is_flag=True, help="Print the cross-entropy and nothing else.")

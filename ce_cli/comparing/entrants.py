@@ -9,7 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ce_cli.columns import LABEL_NAMES, OUTCOME, PREFIXES, Role, is_id, is_index, is_weight, listed, unknown_column
+from ce_cli.columns import (
+    LABEL_NAMES,
+    OUTCOME,
+    PREFIXES,
+    Kind,
+    Role,
+    is_id,
+    is_index,
+    is_weight,
+    listed,
+    unknown_column,
+)
 from ce_cli.errors import CeError, Problem, fail
 from ce_cli.setup import prepare
 from ce_cli.tasks.planning import describe
@@ -22,7 +33,8 @@ if TYPE_CHECKING:
     from ce_cli.readers.base import DataSet
     from ce_cli.tasks.base import Context
 
-OWN_LABEL = "own label"  # the role of a label that a candidate's file has beside that of the reference
+# The roles of a label and of the weight that a candidate's file has beside those of the reference.
+OWN_LABEL, OWN_WEIGHT = "own label", "own weight"
 _COMPRESSED = (".gz", ".bz2", ".zst")
 
 
@@ -114,7 +126,9 @@ def of_files(files: Mapping[str, DataSet], labels: DataSet | None, options: Opti
 
 def _beside_reference(name: str, data: DataSet, reference: Entrant, options: Options) -> Entrant:
     """Return a candidate whose file has its own labels: it is paired with those of the reference, and they must agree."""
-    alone = prepare(data, None, options)
+    there = describe(data)
+    weighted = options.weight_col is not None and there.find(options.weight_col) is not None
+    alone = prepare(data, None, options if weighted else replace(options, weight_col=None))
     if not alone.layout.labels:
         return Entrant(name, data, None, alone, options)  # refused by its task
     theirs = reference.context.layout.labels
@@ -122,9 +136,15 @@ def _beside_reference(name: str, data: DataSet, reference: Entrant, options: Opt
     if options.input is None and alone.layout.scores.scale is not None:
         own = replace(own, input=alone.layout.scores.scale)
     context = prepare(data, reference.predictions, own)
-    present = set(data.names)
-    labels = {f"{OWN_LABEL}:{label}": label for label in theirs if label in present}
-    roles = {role: Role(label, "predictions", context.layout.label_kind) for role, label in labels.items()}
+    own_labels = {label: there.find(label) for label in theirs}
+    roles = {
+        f"{OWN_LABEL}:{label}": Role(found, "predictions", context.layout.label_kind)
+        for label, found in own_labels.items()
+        if found is not None
+    }
+    weight = None if context.layout.weight_side != "labels" else there.find(context.layout.weight or "")
+    if weight is not None:
+        roles[OWN_WEIGHT] = Role(weight, "predictions", Kind.NUMBER)
     layout = replace(context.layout, roles={**context.layout.roles, **roles})
     return Entrant(name, data, reference.predictions, context._replace(layout=layout), own)
 
@@ -159,8 +179,35 @@ def of_columns(data: DataSet, labels: DataSet | None, options: Options) -> list[
     return [Entrant(name, data, labels, prepare(data, labels, own), own) for name, own in found.items()]
 
 
+class _Family(NamedTuple):
+    """The columns NAME_prob_CLASS of one model, in their order, and what their prefix says they are."""
+
+    name: str
+    columns: dict[str, str]  # the class of each
+    scale: str
+
+
+def _families(table: TableInfo) -> dict[str, _Family]:
+    """Return the families of class columns by the names of their models, as those of the first column spell them."""
+    found: dict[tuple[str, str], _Family] = {}
+    for column in table.columns:
+        for prefix, scale in PREFIXES.items():
+            name, mark, name_of_class = column.lower().rpartition(f"_{prefix}")
+            if name and mark and name_of_class:
+                family = found.setdefault((name, prefix), _Family(column[: len(name)], {}, scale))
+                family.columns[column] = column[-len(name_of_class) :]
+                break
+    families: dict[str, _Family] = {}
+    for family in found.values():
+        families.setdefault(family.name, family)
+    return families
+
+
 def _columns_of(pattern: str, table: TableInfo, options: Options) -> dict[str, Options]:
-    """Return what a name or a pattern stands for: a column each, or the columns NAME_prob_CLASS of one model."""
+    """Return what a name or a pattern stands for: a column each, or the columns NAME_prob_CLASS of one model.
+
+    A pattern takes the models whose columns are several before it takes the columns that are left.
+    """
     taken = {options.weight_col, *options.id_col, *(next(csv.reader([options.label_col or ""]), []))}
     taken |= {name for name, _, _ in options.further_columns().values()}
 
@@ -171,22 +218,41 @@ def _columns_of(pattern: str, table: TableInfo, options: Options) -> dict[str, O
         return numeric and not (told or is_id(name) or is_index(name) or is_weight(name))
 
     exact = table.find(pattern)
-    names = [exact] if exact is not None else [name for name in fnmatch.filter(table.columns, pattern) if free(name)]
-    if names:
-        return {name: replace(options, pred_cols=(name,)) for name in names}
-    for prefix, scale in PREFIXES.items():
-        start = f"{pattern}_{prefix}".lower()
-        family = tuple(name for name in table.columns if name.lower().startswith(start))
-        if family:
-            classes = options.classes or tuple(name[len(start) :] for name in family)
-            own = replace(options, pred_cols=family, input=options.input or scale)
-            return {pattern: own if len(family) == 1 else replace(own, classes=classes)}
-    raise unknown_column(table, pattern, "--models")
+    if exact is not None:
+        return {exact: replace(options, pred_cols=(exact,))}
+    families = _families(table)
+    named = {name: family for name, family in families.items() if name.lower() == pattern.lower()}
+    several = {name: own for name, own in families.items() if len(own.columns) > 1}
+    chosen = named or {name: several[name] for name in fnmatch.filter(several, pattern)}
+    found = {name: _of_family(family, options) for name, family in chosen.items()}
+    used = {column for family in chosen.values() for column in family.columns}
+    if not named:
+        left = [name for name in fnmatch.filter(table.columns, pattern) if name not in used and free(name)]
+        found.update({name: replace(options, pred_cols=(name,)) for name in left})
+    if not found:
+        raise _no_model(pattern, table, [*several, *filter(free, table.columns)])
+    return found
+
+
+def _of_family(family: _Family, options: Options) -> Options:
+    columns, classes = tuple(family.columns), tuple(family.columns.values())
+    own = replace(options, pred_cols=columns, input=options.input or family.scale)
+    return own if len(columns) == 1 else replace(own, classes=options.classes or classes)
+
+
+def _no_model(pattern: str, table: TableInfo, there: Sequence[str]) -> CeError:
+    error = unknown_column(table, pattern, "--models")
+    if not any(sign in pattern for sign in "*?["):
+        return error
+    known = f"the models could be: {listed(there)}" if there else f"the columns are: {listed(table.columns)}"
+    hint = f"{known}; columns NAME_prob_CLASS are one model, called NAME"
+    message = f"--models {pattern!r} matches no column of numbers and no family of class columns"
+    return CeError(replace(error.problems[0], message=message, hint=hint))
 
 
 def of_rows(data: DataSet, labels: DataSet | None, options: Options) -> list[Entrant]:
     """Return a model for each value of the column that --model-col names, in the order in which they appear."""
-    from ce_cli.readers.chosen import MOST_VALUES, ChosenRows, distinct
+    from ce_cli.readers.chosen import MOST_VALUES, chosen_rows, distinct
 
     assert options.model_col is not None  # asked for
     column = describe(data).require(options.model_col, "--model-col")
@@ -202,8 +268,7 @@ def of_rows(data: DataSet, labels: DataSet | None, options: Options) -> list[Ent
             column=column,
             hint="--model-col names the column that says which model a row is of",
         )
-    chosen: dict[str, DataSet] = {name: ChosenRows(data, column, name) for name in names}
-    return of_files(chosen, labels, options)
+    return of_files({**chosen_rows(data, column, names)}, labels, options)
 
 
 def _check_free(column: str, options: Options) -> None:

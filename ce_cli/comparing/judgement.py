@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ce_cli.comparison import Bootstrap, ClassPart, Comparison, Difference, Model, Rank, SlicePart
+from ce_cli.comparing.pairing import bare
+from ce_cli.comparison import Bootstrap, ClassPart, Comparison, Difference, Model, MovedRow, Rank, SlicePart
 from ce_cli.errors import fail
 from ce_cli.judging.bootstrap import percentile_interval
 from ce_cli.kernels.holm import adjusted
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ce_cli.baseline import Baseline
+    from ce_cli.columns import Layout
     from ce_cli.comparing.entrants import Entrant
     from ce_cli.comparing.pairing import Paired
+    from ce_cli.engine import Outcome
     from ce_cli.plan import EvalPlan, Options
     from ce_cli.report import Report
     from ce_cli.state.paired import PairedLosses
+    from ce_cli.state.worst import WorstRows
+
+    _Told = tuple[float, float, str | None, str, str, float, tuple[str | None, ...]]
 
 POWER = 0.8  # with which the smallest detectable difference is detected
 
@@ -40,13 +46,15 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
     differences = _adjusted(
         [_difference(plan, options, names, losses, at) for at in range(1, len(names))], plan.confidence
     )
-    reports = [
-        summarize(one.context, one.options, outcome, one.predictions, one.labels)
-        for one, outcome in zip(entrants, paired.outcomes, strict=True)
-    ]
+    for at, (entrant, moved) in enumerate(zip(entrants[1:], paired.moved, strict=True)):
+        worse, better = (_moved(plan, entrant.context.layout, rows) for rows in (moved.worse, moved.better))
+        differences[at] = replace(differences[at], worse_rows=worse, better_rows=better)
+    reports = _reports(entrants, paired.outcomes)
+    of_common = reports if paired.same_rows else _reports(bare(entrants), paired.common)
+    shared = [report.metrics for report in of_common]
     first = reports[0]
     for at, difference in enumerate(differences, start=1):
-        reports[at] = _with_deltas(reports[at], first, difference)
+        reports[at] = replace(reports[at], deltas=deltas(shared[at], shared[0], difference.difference))
     reports[0] = replace(first, no_deltas=f"{names[0]} is the reference: the others are compared with it")
     return Comparison(
         version=first.version,
@@ -55,20 +63,31 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
         confidence=first.confidence,
         labels=first.labels,
         models=tuple(
-            Model(name, at == 0, report) for at, (name, report) in enumerate(zip(names, reports, strict=True))
+            Model(name, at == 0, reports[at], None if paired.same_rows else shared[at]) for at, name in enumerate(names)
         ),
-        ranking=_ranking(plan, names, losses, reports if options.cluster is not None else None),
+        ranking=_ranking(names, losses, shared),
         comparison=tuple(differences),
         issues=tuple(_issues(names, losses, differences)),
     )
 
 
-def _with_deltas(report: Report, reference: Report, difference: Difference) -> Report:
-    """Return a candidate's report with its deltas: of the paired loss alone where the metrics are those of different rows."""
-    if not (difference.only_model or difference.only_reference):
-        return replace(report, deltas=deltas(report.metrics, reference.metrics, difference.difference))
-    paired = {} if difference.difference is None else {"cross_entropy": difference.difference}
-    return replace(report, deltas=paired, no_deltas="the models were not scored on the same rows")
+def _reports(entrants: Sequence[Entrant], outcomes: Sequence[Outcome]) -> list[Report]:
+    return [
+        summarize(one.context, one.options, outcome, one.predictions, one.labels)
+        for one, outcome in zip(entrants, outcomes, strict=True)
+    ]
+
+
+def _moved(plan: EvalPlan, layout: Layout, worst: WorstRows) -> tuple[MovedRow, ...]:
+    """Return the rows whose loss changes most in one direction, as a `Difference` has them."""
+    columns = [role.column for name, role in layout.roles.items() if name.startswith("show:")]
+    unit, found = plan.unit_size, []
+    for _, row, told in worst.rows:
+        before, after, key, label, predicted, _, cells = cast("_Told", told)
+        shown = dict(zip(columns, cells, strict=True))
+        change = (after - before) / unit
+        found.append(MovedRow(row + 1, key, label, predicted, after / unit, before / unit, change, shown))
+    return tuple(found)
 
 
 def deltas(
@@ -199,26 +218,16 @@ def _by_slice(plan: EvalPlan, options: Options, losses: PairedLosses, at: int) -
     return tuple(sorted(parts, key=lambda part: -abs(part.contribution or 0.0)))
 
 
-def _ranking(
-    plan: EvalPlan, names: Sequence[str], losses: PairedLosses, clustered: Sequence[Report] | None
-) -> tuple[Rank, ...]:
-    """Return the ranking; where rows come in clusters, intervals are those of the reports, as far as all rows are common."""
+def _ranking(names: Sequence[str], losses: PairedLosses, metrics: Sequence[Mapping[str, Metric]]) -> tuple[Rank, ...]:
+    """Return the ranking by the metrics of the common rows."""
     rows = []
-    for at, name in enumerate(names):
-        mean, error, infinite = losses.mean(at), losses.standard_error(at), losses.infinite[at]
-        value = math.inf if mean is None else to_float(mean)
-        metric = Metric(math.inf)
-        if not infinite:
-            metric = Metric(value / plan.unit_size)
-            if clustered is not None:
-                metric = clustered[at].metrics["cross_entropy"] if losses.scored[at] == losses.n else metric
-            elif error is not None:
-                metric = with_interval(plan, value, error, losses.n - 1)
-        rows.append((infinite, value, Rank(0, name, metric, infinite)))
-    rows.sort(key=lambda row: row[:2])
-    return tuple(
-        replace(row, rank=1 + sum(other[:2] < (infinite, value) for other in rows)) for infinite, value, row in rows
-    )
+    for at, (name, found) in enumerate(zip(names, metrics, strict=True)):
+        mean, infinite = losses.mean(at), losses.infinite[at]
+        place = (infinite, math.inf if mean is None else to_float(mean))
+        beside = {key: found.get(key) for key in ("skill", "prior_entropy")}
+        rows.append((place, Rank(0, name, found["cross_entropy"], infinite, **beside)))
+    rows.sort(key=lambda row: row[0])
+    return tuple(replace(row, rank=1 + sum(other < place for other, _ in rows)) for place, row in rows)
 
 
 def _issues(names: Sequence[str], losses: PairedLosses, differences: Sequence[Difference]) -> list[Issue]:
@@ -230,7 +239,7 @@ def _issues(names: Sequence[str], losses: PairedLosses, differences: Sequence[Di
             message = (
                 f"{rows} that {name} has scored {'is' if more == 1 else 'are'} not common to all models: the ranking "
             )
-            message += "and the differences leave them out, the figures of the model by itself do not"
+            message += "and the differences leave them out, its own report does not"
             found.append(Issue("uncommon_rows", "warning", message, more))
     infinite = [name for name, count in zip(names, losses.infinite, strict=True) if count]
     if infinite:

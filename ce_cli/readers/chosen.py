@@ -20,12 +20,13 @@ MOST_VALUES = 1000
 
 
 class ChosenRows:
-    """Some rows of a data set, numbered by themselves; `path` says which they are."""
+    """Some rows of a data set, numbered by themselves; `path` says which they are. sample: the first of them."""
 
-    def __init__(self, data: DataSet, column: str, value: str) -> None:
-        self._data = data
-        self._column = column
-        self._value = value
+    def __init__(self, data: DataSet, column: str, value: str, sample: pa.Table) -> None:
+        self.data = data
+        self.column = column
+        self.value = value
+        self._sample = sample
         self.path = f"{data.path} ({column}={value})"
         self.names = tuple(name for name in data.names if name != column)
         self.headerless = data.headerless
@@ -35,22 +36,18 @@ class ChosenRows:
     @property
     def bytes_read(self) -> int:
         """How much of the whole data set has been read."""
-        return self._data.bytes_read
+        return self.data.bytes_read
 
     def sample(self) -> pa.Table:
-        """Return the first of these rows; where the sample of all rows has none, they are looked for."""
-        table = self._data.sample()
-        found = table.filter(pa.chunked_array([_there(chunk, self._value) for chunk in _chunks(table, self._column)]))
-        if found.num_rows == 0:
-            found = self._sought(table.schema)
-        return found.drop_columns([self._column])
+        """Return the first of these rows."""
+        return self._sample
 
     def rows(self) -> None:
         """Nobody has counted them."""
 
     def batches(self, columns: Mapping[str, Kind], workers: Workers) -> Iterator[pa.RecordBatch]:
         """Yield the columns of these rows."""
-        for batch in self._data.batches({**columns, self._column: Kind.TEXT}, workers):
+        for batch in self.data.batches({**columns, self.column: Kind.TEXT}, workers):
             chosen = batch.filter(self._wanted(batch))
             if chosen.num_rows:
                 names = [*columns, *((MALFORMED,) if MALFORMED in batch.schema.names else ())]
@@ -61,22 +58,36 @@ class ChosenRows:
 
     def _wanted(self, batch: pa.RecordBatch) -> Any:
         """Return which rows are of this value; one with the wrong number of cells may be, and is told for what it is."""
-        there = _there(batch.column(self._column), self._value)
+        there = _there(batch.column(self.column), self.value)
         if MALFORMED not in batch.schema.names:
             return there
         import pyarrow.compute as pc
 
         return pc.or_(there, pc.is_valid(batch.column(MALFORMED)))
 
-    def _sought(self, schema: pa.Schema) -> pa.Table:
-        wanted = dict.fromkeys(schema.names, Kind.TEXT)
-        most = sample_rows(len(self.names))
+
+def chosen_rows(data: DataSet, column: str, values: Sequence[str]) -> dict[str, ChosenRows]:
+    """Return the rows of each value; where the sample of all rows has none of some, these are looked for in one pass."""
+    table = data.sample()
+    found = {value: _of_value(table, column, value) for value in values}
+    missing = [value for value in values if not found[value].num_rows]
+    if missing:
+        wanted = dict.fromkeys(table.schema.names, Kind.TEXT)
         with Workers(1) as workers:
-            for batch in self._data.batches(wanted, workers):
-                chosen = batch.filter(_there(batch.column(self._column), self._value))
-                if chosen.num_rows:
-                    return pa.table([chosen.column(name) for name in schema.names], names=schema.names).slice(0, most)
-        return schema.empty_table()
+            for batch in data.batches(wanted, workers):
+                rows = pa.table([batch.column(name) for name in wanted], names=list(wanted))
+                for value in missing:
+                    found[value] = _of_value(rows, column, value)
+                missing = [value for value in missing if not found[value].num_rows]
+                if not missing:
+                    break
+    return {value: ChosenRows(data, column, value, sample) for value, sample in found.items()}
+
+
+def _of_value(table: pa.Table, column: str, value: str) -> pa.Table:
+    """Return the first rows of a value, without its column."""
+    there = pa.chunked_array([_there(chunk, value) for chunk in _chunks(table, column)])
+    return table.filter(there).slice(0, sample_rows(len(table.schema.names) - 1)).drop_columns([column])
 
 
 def distinct(data: DataSet, column: str) -> list[str]:

@@ -28,22 +28,22 @@ class Shared:
 
     def __init__(self, data: DataSet) -> None:
         self.data = data
-        self._columns: dict[str, Kind] = {}
+        self.columns: dict[str, Kind] = {}
         self._readers = 0
         self._streams: list[Iterator[pa.RecordBatch]] | None = None
 
     def reader(self, columns: Mapping[str, Kind]) -> Reader | DataSet:
         """Return what reads these columns."""
-        if any(self._columns.get(name, kind) is not kind for name, kind in columns.items()):
+        if any(self.columns.get(name, kind) is not kind for name, kind in columns.items()):
             return self.data
-        self._columns.update(columns)
+        self.columns.update(columns)
         self._readers += 1
         return Reader(self)
 
     def stream(self, workers: Workers) -> Iterator[pa.RecordBatch]:
         """Return the batches with all columns that anyone wants."""
         if self._streams is None:
-            self._streams = list(tee(self.data.batches(self._columns, workers), self._readers))
+            self._streams = list(tee(self.data.batches(self.columns, workers), self._readers))
         return self._streams.pop()
 
 

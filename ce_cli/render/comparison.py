@@ -17,6 +17,7 @@ from ce_cli.render.page import (
     Span,
     entries_of,
     grid,
+    grid_beside,
     names_column,
     needed,
     numbers_column,
@@ -26,12 +27,13 @@ from ce_cli.render.page import (
 )
 from ce_cli.render.text import cell_number, cut, number, percent, plural, safe
 from ce_cli.render.verdict import gate_lines, issue_lines, signature_lines
+from ce_cli.report import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ce_cli.comparison import Comparison, Difference, Rank
-    from ce_cli.report import Issue, Metric
+    from ce_cli.comparison import Comparison, Difference
+    from ce_cli.report import Issue
 
 MAX_CLASSES = 10
 MAX_CANDIDATES = 4  # side by side, by class
@@ -48,6 +50,8 @@ def render_comparison(comparison: Comparison, *, width: int, color: bool) -> str
         _differences(comparison, width),
         _classes(comparison, width),
         _slices(comparison, width),
+        *(_moved(one, comparison, width) for one in comparison.comparison[:MAX_CANDIDATES]),
+        _calibration(comparison, width),
         issue_lines(_all_issues(comparison), width),
         gate_lines(gates, width),
         _signatures(comparison, width),
@@ -90,31 +94,35 @@ def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
 
 def _ranking(comparison: Comparison, width: int) -> list[Any]:
     ranks = comparison.ranking
-    reports = {model.name: model.report for model in comparison.models}
-    # The metrics of a report are those of all rows of its model, the ranking is of the common rows.
-    skills = [reports[rank.model].metrics.get("skill") for rank in ranks] if comparison.same_rows else []
+    models = {model.name: model for model in comparison.models}
     columns = [
         numbers_column("#", (str(rank.rank) for rank in ranks)),
         names_column("model", (rank.model for rank in ranks)),
         numbers_column("loss", (cell_number(rank.cross_entropy.value) for rank in ranks)),
         _interval_column(f"{100 * comparison.confidence:g} % interval", [rank.cross_entropy for rank in ranks]),
     ]
-    if any(skills):
-        columns.append(
-            numbers_column("skill", ("-" if skill is None else cell_number(skill.value) for skill in skills))
-        )
+    if any(rank.skill for rank in ranks):
+        columns.append(numbers_column("skill", (_value(rank.skill) for rank in ranks)))
     if any(rank.infinite for rank in ranks):
         columns.append(numbers_column("infinite rows", (f"{rank.infinite:,}" for rank in ranks)))
-        if comparison.same_rows:
-            columns.append(numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)))
+        rest = (models[rank.model].shared.get("cross_entropy_finite") for rank in ranks)
+        columns.append(numbers_column("loss of the rest", map(_value, rest)))
+    if not comparison.same_rows:
+        own = [models[rank.model].report for rank in ranks]
+        columns.append(numbers_column("own rows", (f"{report.counts['scored']:,}" for report in own)))
+        columns.append(numbers_column("own loss", (_value(report["cross_entropy"]) for report in own)))
     while needed(columns) > width and len(columns) > 4:
         del columns[-1]
-    title = title_lines("ranking", f"loss in {comparison.unit}, the smallest first", width)
-    return [*title, *grid(columns, width, (columns[3].heading,))]
+    told = f"loss in {comparison.unit}, the smallest first"
+    if not comparison.same_rows:
+        told += f"; of the {plural(comparison.comparison[0].rows, 'common row')}"
+    priors = {rank.prior_entropy for rank in ranks}
+    if len(priors) == 1 and None not in priors:
+        told += f"; prior entropy {_value(ranks[0].prior_entropy)}"
+    return [*title_lines("ranking", told, width), *grid(columns, width, (columns[3].heading,))]
 
 
-def _finite(comparison: Comparison, rank: Rank) -> str:
-    metric = comparison[rank.model].metrics.get("cross_entropy_finite")
+def _value(metric: Metric | None) -> str:
     return "-" if metric is None else cell_number(metric.value)
 
 
@@ -276,6 +284,57 @@ def _slices(comparison: Comparison, width: int) -> list[Any]:
             Span(GAP), f"{plural(small, 'small slice')} with {plural(rows, 'row')} are not shown", width, QUIET
         )
     return lines
+
+
+def _moved(one: Difference, comparison: Comparison, width: int) -> list[Any]:
+    """Return the rows where a candidate loses and gains most against the reference."""
+    rows = [*one.worse_rows, *one.better_rows]
+    if not rows:
+        return []
+    candidate, reference = (cut(safe(name), 16) for name in (one.model, one.reference))
+    changes = (Span(_signed(row.difference), BAD if row.difference > 0 else GOOD) for row in rows)
+    columns = [numbers_column("row", (str(row.row) for row in rows))]
+    if any(row.id is not None for row in rows):
+        columns.append(names_column("id", ("-" if row.id is None else row.id for row in rows)))
+    if any(row.label for row in rows):
+        columns.append(names_column("label", (row.label for row in rows)))
+    columns += [
+        numbers_column(reference, (cell_number(row.reference_loss) for row in rows)),
+        numbers_column(candidate, (cell_number(row.loss) for row in rows)),
+        Column("difference", tuple(changes)),
+    ]
+    predicted = names_column("predicted", (row.predicted for row in rows))
+    if any(row.predicted for row in rows) and needed([*columns, predicted]) <= width:
+        columns.append(predicted)
+    shown = {name: [row.shown[name] for row in rows] for name in rows[0].shown}
+    told = f"losses in {comparison.unit}, where it loses most and where it gains most"
+    return [*title_lines(f"rows of {candidate}", told, width), *grid_beside(columns, shown, width, ("row",))]
+
+
+def _calibration(comparison: Comparison, width: int) -> list[Any]:
+    """Return the calibration of each model in a line; its own report has the rest."""
+    found = [
+        (model.name, model.report, model.report.sections["calibration"])
+        for model in comparison.models
+        if "calibration" in model.report.sections
+    ]
+    if not found:
+        return []
+    scaled = [section["temperature"] for _, _, section in found]
+    gains = [Metric(**one["gain"]) if "gain" in one else None for one in scaled]
+    columns = [
+        names_column("model", (name for name, _, _ in found)),
+        numbers_column("ece", (_value(report.metrics.get("ece")) for _, report, _ in found)),
+        numbers_column("mcb", (cell_number(section["decomposition"]["mcb"]) for _, _, section in found)),
+        numbers_column("temperature", ("-" if one["value"] is None else cell_number(one["value"]) for one in scaled)),
+        numbers_column("gain", map(_value, gains)),
+        _interval_column(f"{100 * comparison.confidence:g} % interval", gains),
+        names_column("verdict", (one.get("verdict") or ("-" if "gain" in one else "no temperature") for one in scaled)),
+    ]
+    while needed(columns) > width and len(columns) > 4:
+        del columns[-2]
+    told = f"miscalibration (mcb) and what the temperature saves, in {comparison.unit}"
+    return [*title_lines("calibration", told, width), *grid(columns, width)]
 
 
 def _all_issues(comparison: Comparison) -> list[Issue]:

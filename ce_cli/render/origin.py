@@ -9,26 +9,25 @@ from ce_cli.render.header import class_word
 from ce_cli.render.page import (
     GAP,
     KEY,
-    MAX_NAME,
-    MAX_PROSE,
     QUIET,
     WARNING,
     Column,
     Line,
     Span,
     grid,
+    grid_beside,
     names_column,
     needed,
     numbers_column,
     prose,
     title_lines,
 )
-from ce_cli.render.text import ELLIPSIS, cell_number, cut, optional, percent, plural, safe
+from ce_cli.render.text import ELLIPSIS, cell_number, optional, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ce_cli.report import ClassRow, Report, WorstRow
+    from ce_cli.report import ClassRow, Report
 
 
 MAX_CLASSES = 20
@@ -128,20 +127,5 @@ def worst(report: Report, width: int) -> list[Line]:
     if all(row.id is None for row in rows):
         del columns[1]
     title = title_lines("worst rows", f"loss in {report.unit}", width)
-    shown = [names_column(name, (_or_dash(row.shown[name]) for row in rows)) for name in rows[0].shown]
-    if not shown or needed([*columns, *shown]) <= width:
-        return [*title, *grid([*columns, *shown], width, _ROW_GIVES_WAY)]
-    heading, *lines = grid(columns, width, _ROW_GIVES_WAY)
-    beside = [prose(Span(GAP * 2), _cells_shown(row), width, QUIET) for row in rows]
-    return [*title, heading, *(part for line, below in zip(lines, beside, strict=True) for part in (line, *below))]
-
-
-def _cells_shown(row: WorstRow) -> str:
-    """Return the cells that were to be shown of a row, where they do not fit beside it."""
-    return ", ".join(
-        f"{cut(safe(name), MAX_NAME)}: {cut(safe(_or_dash(row.shown[name])), MAX_PROSE)}" for name in row.shown
-    )
-
-
-def _or_dash(cell: str | None) -> str:
-    return "-" if cell is None else cell
+    shown = {name: [row.shown[name] for row in rows] for name in rows[0].shown}
+    return [*title, *grid_beside(columns, shown, width, _ROW_GIVES_WAY)]

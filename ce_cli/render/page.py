@@ -15,7 +15,7 @@ from rich.text import Text
 from ce_cli.render.text import cell_width, cut, safe, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 MIN_WIDTH = 40
 MAX_PROSE = 100  # longer lines of prose are hard to read, however wide the terminal
@@ -141,6 +141,22 @@ def grid(columns: Sequence[Column], width: int, give_way: Iterable[str] = ()) ->
     for line in lines:
         line.truncate(width, overflow="ellipsis")  # only where numbers of absurd length fill the line by themselves
     return lines
+
+
+def grid_beside(
+    columns: Sequence[Column], shown: Mapping[str, Sequence[str | None]], width: int, give_way: Iterable[str] = ()
+) -> list[Line]:
+    """Return a grid with cells from data beside it, by column; where they do not fit, those of a row stand below it."""
+    cells = {name: ["-" if cell is None else cell for cell in column] for name, column in shown.items()}
+    whole = [*columns, *(names_column(name, column) for name, column in cells.items())]
+    if not shown or needed(whole) <= width:
+        return grid(whole, width, give_way)
+    heading, *lines = grid(columns, width, give_way)
+    page = [heading]
+    for at, line in enumerate(lines):
+        told = (f"{cut(safe(name), MAX_NAME)}: {cut(safe(column[at]), MAX_PROSE)}" for name, column in cells.items())
+        page += [line, *prose(Span(GAP * 2), ", ".join(told), width, QUIET)]
+    return page
 
 
 def _padded(cell: Span, column: Column, width: int) -> tuple[str, Span, str]:

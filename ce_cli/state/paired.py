@@ -79,7 +79,7 @@ class PairedLosses:
         self.n = 0
         self.scored = [0] * models  # rows with a loss, common to all models or not
         self.infinite = [0] * models  # of the common rows
-        self._means = [Moments() for _ in range(models)]
+        self._means = [Moments(spread=False) for _ in range(models)]
         self._differences = [Moments() for _ in range(models - 1)]
         self._signs = np.zeros((models - 1, 3), dtype=np.int64)  # smaller, larger, the same
         self._either = [0] * (models - 1)  # rows where the reference or the candidate is infinite
@@ -154,10 +154,6 @@ class PairedLosses:
     def mean(self, model: int) -> Fraction | None:
         """Return a model's exact mean of the finite losses on the common rows, None where there is none."""
         return self._means[model].mean()
-
-    def standard_error(self, model: int) -> float | None:
-        """Return the standard error of that mean."""
-        return self._means[model].standard_error()
 
     def difference(self, candidate: int) -> PairedDifference:
         """Return how a model (1 = the first candidate) differs from the reference."""

@@ -22,6 +22,11 @@ class WorstRows:
         self.top = top
         self.rows: list[tuple[float, int, tuple[object, ...]]] = []
 
+    @property
+    def threshold(self) -> float:
+        """The least loss that may still be among them."""
+        return -self.rows[-1][0] if self.rows and len(self.rows) == self.top else 0.0
+
     def add(self, loss: Floats, row: Ints, describe: Callable[[Ints], Sequence[tuple[object, ...]]]) -> None:
         """Add rows.
 
@@ -30,7 +35,7 @@ class WorstRows:
         """
         if self.top == 0 or len(loss) == 0:
             return
-        threshold = -self.rows[-1][0] if len(self.rows) == self.top else 0.0
+        threshold = self.threshold
         if float(loss.max()) < threshold:
             return
         if len(self.rows) < self.top < len(loss):

@@ -166,25 +166,124 @@ def test_rows_that_one_model_lacks_are_left_out_and_counted() -> None:
     assert found["m0"].counts["scored"] == 200
 
 
-def test_figures_of_different_rows_are_not_compared() -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"label_smoothing": 0.1, "class_weights": {"ant": 2}}, {"base": "2", "cluster": "c"}]
+)
+@pytest.mark.parametrize("how", ["missing", "on_invalid"])
+def test_figures_of_different_rows_are_compared_on_the_common_ones(how: str, options: dict[str, Any]) -> None:
     models, labels = frames(models=3)
-    easy = losses(models["m1"], labels).sort_values().index[:120]
-    models["m1"] = models["m1"][models["m1"]["id"].isin(easy)].reset_index(drop=True)
+    labels["c"] = np.arange(len(labels)) % 30
+    easy = set(losses(models["m1"], labels).sort_values().index[:120].tolist())
+    there = labels["id"].isin(easy)
+    common = compare({name: frame[there] for name, frame in models.items()}, labels[there], **options)
+    if how == "missing":
+        models["m1"] = models["m1"][there].reset_index(drop=True)
+    else:
+        models["m1"].loc[~there, "prob_ant"] = 2.0
     gates = ["delta.skill > -9", "delta.cross_entropy < 9", "model[m0].delta.skill < 9"]
-    found = compare(models, labels, missing="drop", gates=gates)
+    drop: dict[str, Any] = {how: "drop", **options}
+    found = compare(models, labels, gates=gates, **drop)
+    assert common.same_rows
     assert not found.same_rows
-    reference = losses(models["m0"], labels)
-    for name in ("m1", "m2"):
-        assert set(found[name].deltas) == {"cross_entropy"}
-        expected = (losses(models[name], labels) - reference)[easy].mean()
-        assert found[name].deltas["cross_entropy"].value == pytest.approx(expected, rel=1e-11)
-    why = [(gate.passed, gate.reason) for gate in found.gates]
-    assert why[:2] == [(False, "the models were not scored on the same rows")] * 2
-    assert why[2:4] == [(True, None)] * 2
-    assert why[4] == (False, "m0 is the reference: the others are compared with it")
+    assert found.ranking == common.ranking
+    assert all(rank.skill for rank in found.ranking)
+    assert [dict(model.shared) for model in found.models] == [dict(model.shared) for model in common.models]
+    assert [model.report.deltas for model in found.models] == [model.report.deltas for model in common.models]
+    alone = evaluate(models["m0"], labels, **options)
+    assert dict(found["m0"].metrics) == dict(alone.metrics)
+    assert [gate.passed for gate in found.gates] == [True] * 4 + [False]
+    assert found.gates[4].reason == "m0 is the reference: the others are compared with it"
+    assert same(compare(models, labels, gates=gates, **drop, jobs=3, chunk_rows=7), found)
     page = render_comparison(found, width=120, color=False)
-    assert "skill" not in page.partition("differences from")[0]
-    assert compare({name: models[name] for name in ("m0", "m2")}, labels).same_rows
+    for text in ("of the 120 common rows", "own rows", "skill"):
+        assert text in page.partition("differences from")[0]
+    asked: dict[str, Any] = {"by": "c", "calibration": True, "bootstrap": 200}
+    with_more = compare(models, labels, **drop, **asked)
+    assert with_more.ranking == found.ranking
+    assert with_more["m1"].slices
+    document = json.loads(found.to_json())
+    assert document["models"][0]["common_metrics"]["skill"]["value"] == found.models[0].shared["skill"].value
+    assert "common_metrics" not in json.loads(common.to_json())["models"][0]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_skill_of_the_common_rows_where_labels_are_soft_or_several(order: int) -> None:
+    rng = np.random.default_rng(4)
+    n = 90
+    rows = {"id": np.arange(n), "label_a": rng.integers(0, 2, n), "label_b": rng.integers(0, 2, n)}
+    labels = pd.DataFrame(rows)
+    one = pd.DataFrame({"id": rows["id"], "prob_a": rng.uniform(0.1, 0.9, n), "prob_b": rng.uniform(0.1, 0.9, n)})
+    two = one.assign(prob_a=rng.uniform(0.1, 0.9, n)).iloc[20:][::order].reset_index(drop=True)
+    found = compare({"one": one, "two": two}, labels, task="multilabel", missing="drop")
+    expected = evaluate(one.iloc[20:], labels.iloc[20:], task="multilabel")
+    assert found.ranking[0].prior_entropy == expected["prior_entropy"]
+    assert {rank.model: rank.skill for rank in found.ranking}["one"] == expected["skill"]
+    soft = pd.DataFrame({"id": rows["id"], "label": rng.uniform(size=n)})
+    binary = {"one": one[["id", "prob_a"]], "two": two[["id", "prob_a"]]}
+    binary = {name: frame.rename(columns={"prob_a": "prob"}) for name, frame in binary.items()}
+    found = compare(binary, soft, missing="drop")
+    expected = evaluate(binary["one"].iloc[20:], soft.iloc[20:])
+    assert {rank.model: rank.skill for rank in found.ranking}["one"] == expected["skill"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_rows_that_moved_most_against_pandas(order: int) -> None:
+    models, labels = frames(models=3)
+    labels["text"] = [f"t{at}" if at % 3 else None for at in range(len(labels))]
+    models["m1"] = models["m1"].iloc[20:][::order].reset_index(drop=True)
+    at = labels.loc[50, "label"]
+    for name, row in (("m2", 50), ("m0", 60)):  # an infinite loss of each
+        at = labels.loc[row, "label"]
+        models[name].loc[row, [f"prob_{one}" for one in CLASSES]] = [0.0 if one == at else 0.5 for one in CLASSES]
+    with np.errstate(divide="ignore"):
+        both = {name: frame.merge(labels, on="id").set_index("id") for name, frame in models.items()}
+        by_id = {
+            name: -np.log(
+                pd.Series([row[f"prob_{row['label']}"] for _, row in frame.iterrows()], frame.index)
+            ).sort_index()
+            for name, frame in both.items()
+        }
+    found = compare(models, labels, missing="drop", top=4, show=["text", "prob_ant"])
+    for one in found.comparison:
+        difference = (by_id[one.model] - by_id["m0"]).loc[20:]
+        worse = difference.sort_values(ascending=False, kind="stable").index[:4].tolist()
+        better = difference.sort_values(kind="stable").index[:4].tolist()
+        assert [row.row - 1 for row in one.worse_rows] == worse
+        assert [row.row - 1 for row in one.better_rows] == better
+        for row in (*one.worse_rows, *one.better_rows):
+            key = row.row - 1
+            assert (row.id, row.label) == (str(key), labels.loc[key, "label"])
+            assert row.loss == pytest.approx(by_id[one.model][key], rel=1e-12)
+            assert row.reference_loss == pytest.approx(by_id["m0"][key], rel=1e-12)
+            assert row.difference == row.loss - row.reference_loss  # exactly
+            mine = both[one.model].loc[key]
+            assert row.predicted == CLASSES[int(np.argmax([mine[f"prob_{name}"] for name in CLASSES]))]
+            assert row.shown["text"] == labels.loc[key, "text"] or (row.shown["text"] is None and key % 3 == 0)
+            assert float(row.shown["prob_ant"] or 0) == mine["prob_ant"]
+    again = compare(models, labels, missing="drop", top=4, show=["text", "prob_ant"], jobs=3, chunk_rows=7)
+    assert again.comparison == found.comparison
+    page = render_comparison(found, width=80, color=False)
+    assert "rows of m1  losses in nats, where it loses most and where it gains most" in page
+    assert max(map(len, page.splitlines())) <= 80
+    json.loads(found.to_json())
+    none = compare(models, labels, missing="drop", top=0)
+    assert not none.comparison[0].worse_rows
+    assert "rows of m1" not in render_comparison(none, width=80, color=False)
+
+
+def test_models_that_agree_moved_no_row() -> None:
+    models, labels = frames(30, models=1)
+    row = compare({"a": models["m0"], "b": models["m0"]}, labels).comparison[0]
+    assert row.worse_rows == row.better_rows == ()
+
+
+def test_calibration_has_a_line_for_each_model() -> None:
+    models, labels = frames()
+    found = compare(models, labels, calibration=True)
+    lines = render_comparison(found, width=120, color=False).partition("\ncalibration")[2].splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == list(models)
+    assert lines[2].split()[1] == f"{found['m0'].metrics['ece'].value:.5f}"
+    assert "calibration" not in render_comparison(compare(models, labels), width=120, color=False)
 
 
 def test_invalid_rows_of_one_model_are_left_out_of_all() -> None:
@@ -259,6 +358,22 @@ def test_weights_that_differ_are_refused(step: int) -> None:
     models["m1"] = models["m1"].iloc[::step].reset_index(drop=True)
     with pytest.raises(CeError, match="the weight is not the same"):
         compare(models, labels, weight_col="weight")
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 1000])
+@pytest.mark.parametrize("step", [1, -1])
+def test_weights_beside_own_labels_that_differ_are_refused(step: int, chunk_rows: int) -> None:
+    models, labels = frames(20, models=2)
+    weight = np.linspace(0, 2, 20)
+    models = {name: frame.merge(labels, on="id").assign(weight=weight) for name, frame in models.items()}
+    models["m1"] = models["m1"].rename(columns={"weight": "Weight"}).iloc[::step].reset_index(drop=True)
+    expected = compare(models, weight_col="weight", chunk_rows=chunk_rows)
+    models["m1"].loc[models["m1"]["id"].isin([0, 7]), "Weight"] = [3.0, np.nan]
+    with pytest.raises(CeError, match="in 2 rows of <m0> the weight is not the same for all of them") as caught:
+        compare(models, weight_col="weight", chunk_rows=chunk_rows)
+    assert [(problem.count, problem.rows) for problem in caught.value.problems] == [(2, (1, 8))]
+    models["m1"] = models["m1"].drop(columns="Weight")  # then those of the reference count
+    assert compare(models, weight_col="weight", chunk_rows=chunk_rows).comparison == expected.comparison
 
 
 @pytest.mark.parametrize("step", [1, -1])
@@ -409,6 +524,38 @@ def test_families_of_columns() -> None:
     assert found["m1"].classes == tuple(CLASSES)
 
 
+def test_patterns_for_families_of_columns() -> None:
+    models, labels = frames(60, models=3)
+    wide = labels.copy()
+    for name, frame in models.items():
+        for column in frame.columns.drop("id"):
+            wide[f"{name}_{column}"] = frame[column]
+    expected = compare(models, labels)
+    for pattern in ("m*", "*", "m?"):
+        found = compare(wide, models=pattern)
+        assert [model.name for model in found.models] == list(models)
+        assert [row.p for row in found.comparison] == [row.p for row in expected.comparison]
+        assert found["m2"].classes == tuple(CLASSES)
+    assert [model.name for model in compare(wide, models=["m2", "m[01]"]).models] == ["m2", "m0", "m1"]
+    with pytest.raises(CeError, match="'x\\*' matches no column of numbers and no family") as caught:
+        compare(wide, models="x*")
+    hint = caught.value.problems[0].hint
+    assert hint is not None
+    assert hint.startswith("the models could be: m0, m1, m2, m0_prob_ant")
+    assert "NAME_prob_CLASS are one model" in hint
+
+
+def test_a_pattern_takes_families_and_the_columns_that_are_left() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 40)
+    p = rng.uniform(0.1, 0.9, (3, 40))
+    wide = pd.DataFrame({"y": y, "A_prob_0": 1 - p[0], "A_prob_1": p[0], "B": p[1], "C_prob_1": p[2]})
+    assert [model.name for model in compare(wide, models="[ABC]*").models] == ["A", "B", "C_prob_1"]
+    found = compare(wide, models=["A", "C"])
+    assert found["A"].cross_entropy.value == pytest.approx(-np.log(np.where(y, p[0], 1 - p[0])).mean(), rel=1e-12)
+    assert found["C"].cross_entropy.value == pytest.approx(-np.log(np.where(y, p[2], 1 - p[2])).mean(), rel=1e-12)
+
+
 @pytest.mark.parametrize("blockwise", [False, True])
 def test_rows_of_a_long_frame(blockwise: bool) -> None:
     models, labels = frames(300)
@@ -459,6 +606,50 @@ def test_a_report_as_baseline(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(CeError):
             evaluate(models["m1"], labels, baseline=path)
+
+
+def test_a_baseline_in_memory(tmp_path: Path) -> None:
+    models, labels = frames(models=2)
+    before = evaluate(models["m0"], labels)
+    path = tmp_path / "before.json"
+    path.write_text(before.to_json())
+    deltas = [evaluate(models["m1"], labels, baseline=one).deltas for one in (path, before, before.to_dict())]
+    assert deltas[0] == deltas[1] == deltas[2]
+    both = compare(models, labels)
+    for wrong, why in (
+        (models["m0"], "but got a DataFrame"),
+        (3, "but got a int"),
+        (both, "compares several models"),
+        (both.to_dict(), "compares several models"),
+        ({}, "of schema None"),
+    ):
+        with pytest.raises(CeError, match=why):
+            evaluate(models["m1"], labels, baseline=wrong)
+    for earlier in (path, before, before.to_dict(), both):
+        with pytest.raises(CeError, match="compare pairs rows, and an earlier report has none"):
+            compare({"new": models["m1"]}, labels, baseline=earlier)
+
+
+@pytest.mark.parametrize("name", ["reference", "model_col", "weight_col", "label_col", "models"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    models, labels = frames(10, models=2)
+    for wrong in (models["m0"], evaluate(models["m0"], labels)):
+        options: Any = {name: wrong}
+        with pytest.raises(CeError, match=f"{name} takes (text|a column's name|the names of columns), but got a"):
+            compare(models, labels, **options)
+
+
+def test_models_are_told_apart_and_have_rows() -> None:
+    models, labels = frames(10, models=2)
+    with pytest.raises(CeError, match="two models have the same name"):
+        compare({1: models["m0"], "1": models["m1"]}, labels)
+    with pytest.raises(CeError, match="one of the models is called 'baseline' already"):
+        compare({"baseline": models["m0"]}, labels, baseline=models["m1"])
+    with pytest.raises(CeError, match="there are no predictions to compare"):
+        compare({}, labels)
+    with pytest.raises(CeError, match="the predictions are a Report"):
+        compare({"a": models["m0"], "b": evaluate(models["m1"], labels)}, labels)
+    assert compare({1: models["m0"], 2: models["m1"]}, labels, reference=2).reference.name == "2"
 
 
 def test_predictions_as_baseline_are_the_reference() -> None:

@@ -88,7 +88,6 @@ def figures(state: PairedLosses) -> list[object]:
         state.scored,
         state.infinite,
         *(state.mean(at) for at in range(state.models)),
-        *(state.standard_error(at) for at in range(state.models)),
         *(state.difference(at) for at in range(1, state.models)),
         *(state.by_class(at) for at in range(1, state.models)),
     ]
