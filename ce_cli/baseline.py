@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ce_cli.errors import CeError, fail
+from ce_cli.keywords import described
 from ce_cli.report import SCHEMA, Metric, Report
 
 _HEAD = 4096
@@ -54,7 +55,7 @@ def baseline_of(data: Any) -> Baseline:
         raise _several("<baseline>")
     raise fail(
         "bad_option",
-        f"baseline takes an earlier report: a Report, its to_dict(), or the path of its JSON, but got a {type(data).__name__}",
+        f"baseline takes an earlier report: a Report, its to_dict(), or the path of its JSON, but got {described(data)}",
         hint="compare({'old': …, 'new': …}) takes the predictions of both, and pairs their rows",
     )
 

@@ -124,6 +124,8 @@ def _name(name: str, value: Any) -> str:
         raise _UnfitError(wanted)
     if name in _OF_COLUMNS and not isinstance(value, (str, int)):
         raise _UnfitError(wanted)
+    if name == "reference" and not isinstance(value, (str, Real)):
+        raise _UnfitError("a model's name")
     return f"{value:g}" if name in ("base", "input_base") and isinstance(value, float) else str(value)
 
 

@@ -76,7 +76,10 @@ def test_cells_where_the_name_of_a_column_is_wanted(name: str, value: Any) -> No
         ({"gates": 5}, "gates takes text, or a list of texts, but got 5"),
         ({"gates": [5]}, "gates takes text, or a list of texts, but got [5]"),
         ({"per_sample": 3}, "per_sample takes the path of a file, but got 3"),
-        ({"baseline": {}}, "baseline takes the path of a file, but got {}"),
+        (
+            {"baseline": 5},
+            "baseline takes an earlier report: a Report, its to_dict(), or the path of its JSON, but got 5",
+        ),
     ],
 )
 def test_what_is_told_of_a_wrong_type(given: dict[str, Any], says: str) -> None:

@@ -635,7 +635,9 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     models, labels = frames(10, models=2)
     for wrong in (models["m0"], evaluate(models["m0"], labels)):
         options: Any = {name: wrong}
-        with pytest.raises(CeError, match=f"{name} takes (text|a column's name|the names of columns), but got a"):
+        with pytest.raises(
+            CeError, match=f"{name} takes (a model's name|a column's name|the names of columns), but got a"
+        ):
             compare(models, labels, **options)
 
 
