@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from ce_cli.metrics import IN_UNIT
 from ce_cli.render.page import BAD, GAP, GOOD, KEY, MAX_NAME, MAX_PROSE, QUIET, TITLE, WARNING
 from ce_cli.render.page import Column as _Column
 from ce_cli.render.page import Span as _Span
@@ -43,24 +44,6 @@ _SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_e
 _BESIDE = {"ece": ("ece_l2", "ece_l2_debiased", "ece_max")}
 _IN_SECTIONS = ("mcb", "dsc", "unc", "temperature", "temperature_gain")
 _IN_HEADLINE = ("cross_entropy", "cross_entropy_finite", "skill", "prior_entropy")
-_IN_UNIT = (
-    "cross_entropy",
-    "cross_entropy_finite",
-    "cross_entropy_label_sum",
-    "macro_cross_entropy",
-    "prior_entropy",
-    "cross_entropy_unsmoothed",
-    "label_entropy",
-    "kl_divergence",
-    "js_divergence",
-    "log_score",
-    "sequence_sum_mean",
-    "sequence_mean",
-    "mcb",
-    "dsc",
-    "unc",
-    "temperature_gain",
-)
 
 _COUNTED = {
     "unmatched_predictions": "without a label",
@@ -300,7 +283,7 @@ def _metric_order(report: Report) -> list[str]:
 def _metric(report: Report, name: str) -> tuple[str, str, str]:
     """Return the name of a metric, its value, and its interval and the variants that deserve no line of their own."""
     metric = report[name]
-    unit = f" {report.unit}" if name in _IN_UNIT else ""
+    unit = f" {report.unit}" if name in IN_UNIT else ""
     beside = [f"{other} {number(report[other].value)}" for other in _BESIDE.get(name, ()) if other in report]
     remarks = filter(None, (_interval(report, metric), *beside))
     return cut(safe(name), MAX_METRIC), number(metric.value) + unit, ", ".join(remarks)

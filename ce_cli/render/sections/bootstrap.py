@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ce_cli.metrics import IN_UNIT
 from ce_cli.render.page import GAP, QUIET, TITLE, Span, entries_of, line_of, prose
-from ce_cli.render.table import _IN_UNIT
 from ce_cli.render.text import number
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: AR
         (
             name,
             f"{100 * report.confidence:g} % from {number(one['lower'], like=one['value'])} "
-            f"to {number(one['upper'], like=one['value'])}" + (f" {report.unit}" if name in _IN_UNIT else ""),
+            f"to {number(one['upper'], like=one['value'])}" + (f" {report.unit}" if name in IN_UNIT else ""),
             f"standard error {number(one['stderr'], 3)}",
         )
         for name, one in found["metrics"].items()
