@@ -10,7 +10,7 @@ import numpy as np
 
 from ce_cli.errors import CeError, Problem
 from ce_cli.judging.base import Aspect, Judgement
-from ce_cli.judging.slice_clusters import SliceClusters
+from ce_cli.judging.slice_clusters import SliceClusters, SliceSequences
 from ce_cli.judging.slice_edges import interval_groups
 from ce_cli.kernels.holm import adjusted
 from ce_cli.metrics import METRICS
@@ -139,8 +139,7 @@ class SliceState:
         self._edges = context.edges
         self._criteria = parse_all(options.by)
         self.tables = [SliceTable(context.plan) for _ in self._criteria]
-        clustered = options.cluster is not None or bool({"sequence", "list"} & context.layout.roles.keys())
-        self.clusters = [SliceClusters(MOST_SLICES) if clustered else None for _ in self._criteria]
+        self.clusters = [_clusters_of(context) for _ in self._criteria]
         self.unreadable: dict[str, Tally] = {}
 
     def add(self, rows: JudgedRows) -> None:
@@ -158,7 +157,7 @@ class SliceState:
         for mine, table in zip(self.tables, other.tables, strict=True):
             mine.merge(table)
         for one, two in zip(self.clusters, other.clusters, strict=True):
-            if one is not None and two is not None:
+            if one is not None:
                 one.merge(two)
         for role, tally in other.unreadable.items():
             self.unreadable.setdefault(role, Tally()).merge(tally)
@@ -172,6 +171,14 @@ class SliceState:
         if bad is not None:
             self.unreadable.setdefault(role, Tally()).add(rows.numbers(role, bad))
         return groups
+
+
+def _clusters_of(context: Context) -> Any:
+    """Return what gathers the clusters of a slice, None where rows are independent."""
+    roles = context.layout.roles
+    if {"cluster", "sequence"} & roles.keys():
+        return SliceClusters(MOST_SLICES)
+    return SliceSequences(MOST_SLICES) if "list" in roles else None
 
 
 def cluster_groups(rows: JudgedRows) -> Groups:
@@ -216,7 +223,7 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
 
 
 def _slices_of(
-    sums: LossGroups, clusters: SliceClusters | None, *, reweighed: bool
+    sums: LossGroups, clusters: SliceClusters | SliceSequences | None, *, reweighed: bool
 ) -> tuple[list[_Slice], GroupMoments | None]:
     """Return the slices that are kept, and the sums of the others if there are any."""
     moments = [*sums.moments()]

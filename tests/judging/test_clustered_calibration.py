@@ -84,7 +84,9 @@ def several(task: str, rng: np.random.Generator) -> pa.Table:
         for at, name in enumerate("abc"):
             there = (rng.random(240) < 1 / (1 + np.exp(-logits[:, at] / 2))).astype(float)
             columns[f"label_{name}"] = np.where(rng.random(240) < 0.2, np.nan, there)
-    return pa.Table.from_pandas(pd.DataFrame({**columns, "user": np.sort(rng.integers(0, 40, 240)), "w": rng.random(240)}))
+    return pa.Table.from_pandas(
+        pd.DataFrame({**columns, "user": np.sort(rng.integers(0, 40, 240)), "w": rng.random(240)})
+    )
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
@@ -118,7 +120,9 @@ def test_labels_of_a_cluster_are_one_observation() -> None:
 @pytest.mark.parametrize("clusters", [1, 2])
 def test_few_clusters(clusters: int) -> None:
     outcome, odds = binary_data(100, 9, 1.5)
-    found = judged({"logit": odds, "label": outcome, "user": np.arange(100) % clusters}, cluster="user")[1]["temperature"]
+    found = judged({"logit": odds, "label": outcome, "user": np.arange(100) % clusters}, cluster="user")[1][
+        "temperature"
+    ]
     if clusters == 1:
         assert found["reason"] == "there are too few clusters with a finite loss to hold any out"
     else:
