@@ -233,6 +233,8 @@ def _infinity(report: Report, metric: Metric) -> Iterator[_Span]:
     finite = report.metrics.get("cross_entropy_finite")
     if finite is not None:
         yield _Span(f"cross_entropy_finite {number(finite.value)} {report.unit}, over all other {what}s", TITLE)
+        if finite.lower is not None:
+            yield _Span(_interval(report, finite), QUIET)
 
 
 def _meaning(report: Report) -> Iterator[_Span]:
