@@ -49,7 +49,7 @@ class SliceTable:
     """
 
     def __init__(self, plan: EvalPlan) -> None:
-        self._k = plan.k
+        self._plan, self._k = plan, plan.k
         self.reweighed = False  # whether the loss that is averaged is not the plain one
         self.sums = LossGroups(
             ("hit", "judged", "plain"), ("hits", "judged", "plain_infinite"), {"prior": plan.k} if plan.k else {}
@@ -87,6 +87,7 @@ class SliceTable:
     def _add_hits(self, placed: Placed, rows: JudgedRows) -> None:
         correct: Bools | None = getattr(rows.scored, "correct", None)
         if correct is None:
+            self._add_several_hits(placed, rows)
             return
         judged: Bools | None = getattr(rows.scored, "judged", None)
         if judged is not None:
@@ -98,6 +99,13 @@ class SliceTable:
         weight = rows.weight if judged is None else rows.weight[judged]
         self.sums.add("judged", placed, weight)
         self.sums.add("hit", placed.take(correct), weight[correct])
+
+    def _add_several_hits(self, placed: Placed, rows: JudgedRows) -> None:
+        """Add the hits of rows that hold several values each."""
+        mean = rows.scored.row_means(self._plan).get("accuracy")
+        if mean is not None and mean.weight is not None:
+            self.sums.add("judged", placed, mean.weight, rows.weight)
+            self.sums.add("hit", placed, mean.total, rows.weight)
 
     def _add_priors(self, placed: Placed, rows: JudgedRows) -> None:
         """Add the weights of labels by class, and the loss without smoothing and class weights that they are compared with."""

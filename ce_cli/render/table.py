@@ -322,9 +322,17 @@ def _classes(report: Report, width: int, bar: str) -> list[Text]:
         columns = [column for column in columns if column.heading]  # all but the bars
     if _needed(columns) > width and cells:
         columns = [column for column in columns if column.heading != "mean prob"]  # which ece and prevalence say too
+    for heading in _GIVE_WAY:
+        if _needed(columns) - max(0, columns[0].width - _LEAST_NAME) > width:
+            columns = [column for column in columns if column.heading != heading]
     names = _Span(f"{kind}es" if kind == "class" else f"{kind}s", TITLE)
     title = _line(names, _Span(f"{GAP}loss in {report.unit}, share of the total loss", QUIET))
     return [title, *_grid(columns, width), *_other_classes(report, rows, width)]
+
+
+# What gives way to names that would be shorter than so many characters, first things first.
+_GIVE_WAY = ("mean prob", "ece", "prevalence", "skill", "gradient")
+_LEAST_NAME = 12
 
 
 def _class(report: Report) -> str:

@@ -364,7 +364,11 @@ def test_slices_of_several_labels() -> None:
     for one in report.slices:
         part = frame[frame.site == one["by"]["site"]]
         whole = ce_cli.evaluate(part.drop(columns="site"), task="multilabel")
-        assert one["metrics"] == {"cross_entropy": whole.to_dict()["metrics"]["cross_entropy"]}
+        expected = whole.to_dict()["metrics"]
+        assert one["metrics"] == {
+            "cross_entropy": expected["cross_entropy"],
+            "accuracy": {"value": expected["accuracy"]["value"]},
+        }
 
 
 def test_slices_of_a_regression() -> None:
@@ -449,3 +453,22 @@ def test_memory_of_lists_follows_the_slices():
     (small, _), (large, state) = size(1000), size(20_000)
     assert large < 1.3 * small
     assert state.spread({("01",)})(("01",))[1] is not None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_slices_of_several_labels_have_their_accuracy(weighted):
+    rng = np.random.default_rng(23)
+    prob = rng.uniform(size=(120, 3))
+    label = np.where(rng.uniform(size=(120, 3)) < 0.2, np.nan, rng.choice([0.0, 0.5, 1.0], (120, 3)))
+    label[:, 0] = rng.integers(0, 2, 120)
+    frame = pd.DataFrame(
+        {f"{part}_{at}": values[:, at] for part, values in (("prob", prob), ("label", label)) for at in range(3)}
+    )
+    frame["site"], frame["w"] = rng.choice(["a", "b", "c"], 120), rng.choice([0.0, 0.5, 2.0], 120)
+    options = {"task": "multilabel", **({"weight_col": "w"} if weighted else {})}
+    report = ce_cli.evaluate(frame, by="site", **options)
+    assert ce_cli.evaluate(frame, by="site", **options, chunk_rows=7, jobs=2).slices == report.slices
+    for one in report.slices:
+        part = ce_cli.evaluate(frame[frame["site"] == one["by"]["site"]], **options)
+        assert one["metrics"]["accuracy"]["value"] == part.accuracy.value
+        assert one["metrics"]["cross_entropy"]["stderr"] == pytest.approx(part.cross_entropy.stderr, rel=1e-12)
