@@ -61,9 +61,8 @@ class CellScored(Scored):
     def row_means(self, plan: EvalPlan) -> dict[str, RowMean]:
         """Return what the known cells of each row come to, and how many they are."""
         cells = self.cells.astype(np.float64)
-        right = (self.prob > 0.5) == (self.label > 0.5)
         found = {
-            "accuracy": RowMean(*_counted(right, self.label != 0.5, self.known)),
+            "accuracy": self._hits(cells),
             "brier": RowMean(self._sum(self.brier), cells),
             "cross_entropy_label_sum": RowMean(self.row_sum),
         }
@@ -73,8 +72,19 @@ class CellScored(Scored):
             found["cross_entropy_unsmoothed"] = RowMean(plain.total, plain.weight)
         return found
 
+    def _hits(self, cells: Floats) -> RowMean:
+        """Return how many cells of each row are on the side of their label, and how many can be, as no tie can."""
+        right, judged = (self.prob > 0.5) == (self.label > 0.5), self.known
+        if self.divergence is not None:
+            untied = self.label != 0.5
+            judged = untied if judged is None else untied & judged
+            cells = judged.sum(axis=1).astype(np.float64)
+        if judged is not None:
+            right &= judged
+        return RowMean(right.sum(axis=1).astype(np.float64), cells)
+
     def _sum(self, values: Floats) -> Floats:
-        total: Floats = np.where(True if self.known is None else self.known, values, 0.0).sum(axis=1)
+        total: Floats = (values if self.known is None else np.where(self.known, values, 0.0)).sum(axis=1)
         return total
 
 
@@ -215,13 +225,6 @@ def cell_amounts(plan: EvalPlan, known: Floats | None, shape: tuple[int, ...]) -
     if weights is None:
         return known
     return np.tile(weights, (shape[0], 1)) if known is None else known * np.array(weights)
-
-
-def _counted(flags: Bools, judged: Bools, known: Bools | None) -> tuple[Floats, Floats]:
-    """Return how many cells of each row are judged and true, and how many are judged."""
-    judged = judged if known is None else judged & known
-    both = (flags & judged).sum(axis=1), judged.sum(axis=1)
-    return both[0].astype(np.float64), both[1].astype(np.float64)
 
 
 def _cells(label: Floats, outcome: BinaryOutcome, *, soft: bool) -> tuple[Floats, Floats]:

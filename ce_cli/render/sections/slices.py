@@ -145,6 +145,8 @@ def _optional(value: float | None, shown: Callable[[float], str]) -> str:
 
 def _percent(value: float) -> str:
     """Return a share in percent, also a negative one."""
+    if math.isinf(value):
+        return number(value)
     return f"-{percent(-value)}" if value < 0 else percent(value)
 
 
