@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ce_cli.errors import CeError, fail
-from ce_cli.keywords import described
+from ce_cli.errors import CeError, described, fail
 from ce_cli.report import SCHEMA, Metric, Report
 
 _HEAD = 4096

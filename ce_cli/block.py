@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.plan import EvalPlan
 
 
 class Pair(NamedTuple):
@@ -81,6 +82,17 @@ class Objective(NamedTuple):
     weight: Floats | None
 
 
+class RowMean(NamedTuple):
+    """What rows have in a mean Σ w·total / Σ w·weight, w being the weight of a row.
+
+    total: `(n,) float64`, a value, or the sum of several. weight: `(n,) float64`, of how many; 0 for a row that has none. None
+    for one each.
+    """
+
+    total: Floats
+    weight: Floats | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Scored:
     """What the rows of a block give in any task; every array `(n,)`, losses in nats. Tasks add what they need.
@@ -97,3 +109,7 @@ class Scored:
     infinite: Ints | None = None
     gradient: Floats | None = None
     finite: Objective | None = None
+
+    def row_means(self, plan: EvalPlan) -> dict[str, RowMean]:  # noqa: ARG002 - tasks want to know it
+        """Return what rows have in each mean beside that of the loss, by its metric: of a plan, always the same ones."""
+        return {}

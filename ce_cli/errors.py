@@ -114,3 +114,17 @@ class CeError(Exception):
 def fail(code: str, message: str, **where: object) -> CeError:
     """Return a `CeError` with one problem, to be raised."""
     return CeError(Problem(code, message, **where))  # type: ignore[arg-type]
+
+
+def described(value: object) -> str:
+    """Return what a value is, in a few words: a table of numbers is not shown cell by cell."""
+    kind = type(value).__name__
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{_article(kind)} of shape {shape}"
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text and " at 0x" not in text else _article(kind)
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"

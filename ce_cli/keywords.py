@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from ce_cli.errors import CeError, Problem, fail
+from ce_cli.errors import CeError, Problem, described, fail
 from ce_cli.plan import LEAST_REPLICATES, USUAL_REPLICATES, Options
 
 # Options that name columns, and those that take what is no text by its text, as a class 0 is the class "0".
@@ -63,20 +63,6 @@ def texts_from(name: str, value: Any, example: str) -> tuple[str, ...]:
         if all(isinstance(text, str) for text in found):
             return found
     raise fail("bad_option", f"{name} takes text, or a list of texts, but got {described(value)}", hint=example)
-
-
-def described(value: Any) -> str:
-    """Return what a value is, in a few words: a table of numbers is not shown cell by cell."""
-    kind = type(value).__name__
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and shape:
-        return f"{_article(kind)} of shape {shape}"
-    text = repr(value)
-    return text if len(text) <= 60 and "\n" not in text and " at 0x" not in text else _article(kind)
-
-
-def _article(kind: str) -> str:
-    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def _unknown(name: str) -> Problem:

@@ -38,6 +38,28 @@ METRICS: dict[str, str] = {
     "temperature_gain": "held-out loss that the temperature saves",
 }
 
+# Those that have the unit of the loss.
+IN_UNIT: frozenset[str] = frozenset(
+    (
+        "cross_entropy",
+        "cross_entropy_finite",
+        "cross_entropy_label_sum",
+        "macro_cross_entropy",
+        "prior_entropy",
+        "cross_entropy_unsmoothed",
+        "label_entropy",
+        "kl_divergence",
+        "js_divergence",
+        "log_score",
+        "sequence_sum_mean",
+        "sequence_mean",
+        "mcb",
+        "dsc",
+        "unc",
+        "temperature_gain",
+    )
+)
+
 # The quantiles of the loss over the scored rows, as the keys of `Report.quantiles`.
 QUANTILES: tuple[str, ...] = ("0.5", "0.9", "0.99", "1")
 

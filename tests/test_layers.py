@@ -20,10 +20,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
         frozenset({"_version", "arrays", "errors", "forks", "metrics", "process", "report"}),
     ),
     ("what slices are asked for, which is a language of its own", frozenset({"slicing"})),
-    (
-        "what was asked for and decided, what columns are, what flows between the layers, and who does the work",
-        frozenset({"plan", "block", "columns", "workers"}),
-    ),
+    ("what was asked for and decided, what columns are, and who does the work", frozenset({"plan", "columns", "workers"})),
+    ("what flows between the layers", frozenset({"block"})),
     (
         "decisions on names and on reports; files without their contents",
         frozenset({"baseline", "comparison", "edges", "gates", "config", "outputs", "deciding", "keywords"}),

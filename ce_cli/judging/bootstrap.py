@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ce_cli.arrays import Floats
     from ce_cli.judging.base import JudgedRows
+    from ce_cli.kernels.hashing import Words
     from ce_cli.plan import EvalPlan, Options
     from ce_cli.report import Report
     from ce_cli.state.evaluation import EvalState
@@ -39,26 +40,27 @@ _LN2 = math.log(2.0)
 
 
 class BootstrapState:
-    """Σwx and Σw in every replicate, x being the loss, and where rows have one class the Brier score and whether it was hit.
+    """Σwx and Σw in every replicate, x being the loss, and what else is a mean over rows.
 
     unit: the role of the column whose values are resampled whole, None for rows. A row that holds several values is one unit,
-    as all of them have its number. repeated: whether several rows may be of one unit. hits: whether rows have one class.
-    reweighed: whether a row's loss may have another weight than the row.
+    as all of them have its number. repeated: whether several rows may be of one unit. others: the other means, "accuracy" and
+    "brier" as far as rows have them. reweighed: whether a row's loss may have another weight than these.
     """
 
     def __init__(
         self,
+        plan: EvalPlan,
         seed: int,
         replicates: int,
         unit: str | None = None,
         *,
         repeated: bool = False,
-        hits: bool = False,
+        others: Sequence[str] = (),
         reweighed: bool = True,
     ) -> None:
         self._unit, self._repeated = unit, repeated
-        self._hits, self._reweighed = hits, reweighed and hits
-        self._sums = ReplicateSums(seed, replicates, 2 + (2 if hits else 0) + (1 if self._reweighed else 0))
+        self._plan, self._others, self._reweighed = plan, others, reweighed and bool(others)
+        self._sums = ReplicateSums(seed, replicates, 2 + len(others) + (1 if self._reweighed else 0))
         self._ties = ReplicateSums(seed, replicates, 1)
         self.infinite = False
 
@@ -73,16 +75,27 @@ class BootstrapState:
             loss = np.where(loss < np.inf, loss, 0.0)
         units = unit_words(rows.rows) if self._unit is None else text_words(rows.column(self._unit))
         columns = _weighed(weight, loss)
-        if self._hits:
-            scored = rows.scored
-            right = scored.correct if scored.judged is None else scored.correct & scored.judged
-            own = _weighed(rows.weight, scored.brier, right.astype(np.float64))
-            columns += own if self._reweighed else own[1:]
-            if scored.judged is not None and not scored.judged.all():
-                tied = np.flatnonzero(~scored.judged)
-                ties = None if rows.weight is None else factor(rows.weight[tied])
-                self._ties.add(units[tied], [ties], repeated=self._repeated)
+        if self._others:
+            columns += self._columns(rows, units)
         self._sums.add(units, columns, repeated=self._repeated)
+
+    def _columns(self, rows: JudgedRows, units: Words) -> list[Factor | None]:
+        """Return the other means of rows times what they weigh, and that first where it is not what the loss weighs."""
+        means = rows.scored.row_means(self._plan)
+        judged = means["accuracy"].weight
+        # What a row holds of values: all that the Brier score is of, some of which cannot be right or wrong.
+        size = means["brier"].weight if "brier" in means else None
+        weight = _times(rows.weight, size)
+        totals = [factor(means[name].total) for name in self._others]
+        if judged is not None:
+            ties = (1.0 if size is None else size) - judged
+            tied = np.flatnonzero(ties)
+            if len(tied):
+                by = factor(ties[tied])
+                by = by if rows.weight is None else by.times(factor(rows.weight[tied]))
+                self._ties.add(units[tied], [by], repeated=self._repeated)
+        weighed = totals if rows.weight is None else [total.times(factor(rows.weight)) for total in totals]
+        return [weight, *weighed] if self._reweighed else [*weighed]
 
     def merge(self, other: BootstrapState) -> None:
         """Add what another one has seen."""
@@ -99,11 +112,12 @@ class BootstrapState:
         """Return the means of the replicates that are not empty, in ascending order: that of the loss in nats."""
         weights, losses, *others = self._sums.totals()
         found = {} if self.infinite else {"cross_entropy": _ratios(losses, weights)}
-        if self._hits:
-            *own, brier, right = others
-            rows = own[0] if own else weights
-            judged = [weight - tied for weight, tied in zip(rows, self._ties.totals()[0], strict=True)]
-            found.update(accuracy=_ratios(right, judged), brier=_ratios(brier, rows))
+        own = others.pop(0) if self._reweighed else weights
+        for name, totals in zip(self._others, others, strict=True):
+            by = own
+            if name == "accuracy":
+                by = [weight - tied for weight, tied in zip(own, self._ties.totals()[0], strict=True)]
+            found[name] = _ratios(totals, by)
         return found
 
 
@@ -115,6 +129,12 @@ def _weighed(weight: Floats | None, *values: Floats) -> list[Factor | None]:
     return [by_weight, *(factor(one).times(by_weight) for one in values)]
 
 
+def _times(weight: Floats | None, size: Floats | None) -> Factor | None:
+    """Return how much rows weigh with all that they hold; None for 1 each."""
+    factors = [factor(one) for one in (weight, size) if one is not None]
+    return None if not factors else factors[0] if len(factors) == 1 else factors[0].times(factors[1])
+
+
 def _ratios(numerators: Sequence[Fraction], denominators: Sequence[Fraction]) -> list[float]:
     return sorted(to_float(a / b) for a, b in zip(numerators, denominators, strict=True) if b)
 
@@ -124,13 +144,22 @@ def _state(context: Context, options: Options) -> BootstrapState:
     role = next((role for role in ("cluster", "sequence") if role in roles), None)
     assert options.bootstrap is not None  # else nobody asks for this
     return BootstrapState(
+        plan,
         options.seed,
         options.bootstrap,
         role,
         repeated=role is not None or "list" in roles,
-        hits=plan.task in ("binary", "multiclass"),
+        others=_others(context),
         reweighed=bool(plan.smoothing or plan.class_weights or plan.soft),
     )
+
+
+def _others(context: Context) -> tuple[str, ...]:
+    """Return the means beside that of the loss that are resampled."""
+    if context.plan.task in ("binary", "multiclass", "multilabel"):
+        return "accuracy", "brier"
+    # Tokens of which only the probability of the one that came is known are neither right nor wrong.
+    return ("accuracy",) if context.plan.task == "regression" or context.plan.classes else ()
 
 
 def _unit(context: Context) -> str:

@@ -9,33 +9,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ce_cli.judging.base import Aspect, Judgement
-from ce_cli.kernels import multiclass, scaling
-from ce_cli.kernels.double import log_of_base
+from ce_cli.judging.calibration_sample import FOLDS, CalibrationSample
+from ce_cli.kernels import scaling
 from ce_cli.kernels.reliability import Forecasts, decomposition, equal_mass, wilson
 from ce_cli.kernels.scaling import BinaryOdds, ClassLogits, Line, fit_line, fit_temperature
-from ce_cli.kernels.smoothing import product
-from ce_cli.plan import Scale
 from ce_cli.report import Metric
-from ce_cli.state.sample import RowSample
 from ce_cli.tasks.base import with_interval
-from ce_cli.tasks.binary import both_sides
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ce_cli.arrays import Bools, Floats, Ints
-    from ce_cli.judging.base import JudgedRows
-    from ce_cli.kernels.hashing import Words
+    from ce_cli.judging.calibration_sample import Units
     from ce_cli.plan import EvalPlan, Options
     from ce_cli.report import Report
     from ce_cli.state.calibration import CalibrationBins
     from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
 
-MOST_ROWS = 100_000
-MOST_CELLS = 1_000_000
-FOLDS = 5
-_SLICE_CELLS = 1 << 17
 _LOSS_EDGES = (0.0, *(digit * 10.0**power for power in (-3, -2, -1, 0, 1) for digit in (1, 2, 5)), 100.0, math.inf)
 
 _OF = {
@@ -54,160 +45,60 @@ _WITHOUT_LINE = {
     scaling.SEPARABLE: "there is no best line: a threshold separates the classes, so the steeper it is, the smaller the loss",
     scaling.FLAT: "there is no best line: every probability is the same",
 }
-_IN_A_FOLD = "no gain can be told: without the rows of one of the folds {}"
+_IN_A_FOLD = "no gain can be told: without the {}s of one of the folds {}"
 _SURE = "there is nothing to scale: every probability with a finite loss is exactly 0 or 1"
-_TOO_FEW = "there are too few rows with a finite loss to hold any out"
-
-
-class CalibrationSample:
-    """Forecasts of single events with their outcomes, and with several classes the logits of every row.
-
-    Events: the positive class; being right; the labels of a row, which are columns then.
-    """
-
-    def __init__(self, plan: EvalPlan) -> None:
-        self._plan = plan
-        width = plan.k if plan.task == "multilabel" else 1
-        self.events = RowSample(min(MOST_ROWS, max(1, MOST_CELLS // (4 * width))))
-        self.logits = RowSample(min(MOST_ROWS, max(1, MOST_CELLS // plan.k))) if plan.task == "multiclass" else None
-
-    def add(self, rows: JudgedRows) -> None:
-        """Add rows of positive weight."""
-        add = self._add_odds if self.logits is None else self._add_classes
-        step = max(1, _SLICE_CELLS // self._plan.k)
-        for start in range(0, len(rows.rows), step):
-            add(rows, slice(start, start + step))
-
-    def merge(self, other: CalibrationSample) -> None:
-        """Add what another one has seen."""
-        self.events.merge(other.events)
-        if self.logits is not None and other.logits is not None:
-            self.logits.merge(other.logits)
-
-    def _add_odds(self, rows: JudgedRows, part: slice) -> None:
-        some = _wanted(self.events, rows, part)
-        label, scores = some.label, _clipped(self._plan, some.scores)
-        if self._plan.task == "multilabel":
-            scores = scores.reshape(-1, 1)
-            known = rows.block.extra.get("known")
-            label = label if known is None else np.where(known[some.at], label, np.nan)
-        sides = both_sides(self._plan, scores)
-        columns = (sides.prob_positive, sides.loss_positive, sides.loss_negative)
-        shaped = [column.reshape(label.shape) for column in columns]
-        self.events.add(some.rows, (some.weight, *shaped, label), seen=some.seen)
-
-    def _add_classes(self, rows: JudgedRows, part: slice) -> None:
-        assert self.logits is not None
-        some = _wanted(self.events, rows, part)
-        prob = rows.scored.confidence[some.at]
-        right, wrong = _sides_of_top(self._plan, _clipped(self._plan, some.scores), prob)
-        outcome = rows.scored.outcome[some.at].astype(np.float64)
-        self.events.add(some.rows, (some.weight, prob, right, wrong, outcome), seen=some.seen)
-        some = _wanted(self.logits, rows, part)
-        logits = _logits(self._plan, _clipped(self._plan, some.scores))
-        if some.label.ndim == 2:
-            aim, total = product(some.label, logits).sum(axis=1), some.label.sum(axis=1)
-        else:
-            aim, total = multiclass.pick(logits, some.label.astype(np.int64)), np.ones(len(some.at))
-        self.logits.add(some.rows, (some.weight, logits, aim, total), seen=some.seen)
-
-
-class _Some(NamedTuple):
-    """Rows that a sample wants, of those it has `seen`: their positions, numbers, weights, labels and scores."""
-
-    seen: int
-    at: Ints
-    rows: Ints
-    weight: Floats
-    label: Floats
-    scores: Floats
-
-
-def _wanted(sample: RowSample, rows: JudgedRows, part: slice) -> _Some:
-    numbers = rows.rows[part]
-    at = part.start + sample.wanted(numbers)
-    weight = np.ones(len(at)) if rows.weight is None else rows.weight[at]
-    return _Some(len(numbers), at, rows.rows[at], weight, rows.block.label[at], rows.block.scores[at])
-
-
-def _clipped(plan: EvalPlan, scores: Floats) -> Floats:
-    return scores if plan.eps is None else np.clip(scores, plan.eps, 1 - plan.eps)
-
-
-def _logits(plan: EvalPlan, scores: Floats) -> Floats:
-    """Return logits of every row whose largest is 0: `(n, k) float64`, -inf for a probability of 0."""
-    logits = scores
-    if plan.scale is Scale.LOGPROBS:
-        logits = scores * log_of_base(plan.log_base)
-    elif plan.scale is not Scale.LOGITS:
-        with np.errstate(divide="ignore"):
-            logits = np.log(scores)
-    top = logits.max(axis=1, keepdims=True)
-    with np.errstate(over="ignore"):
-        return logits - np.where(np.isneginf(top), 0.0, top)
-
-
-def _sides_of_top(plan: EvalPlan, scores: Floats, prob: Floats) -> tuple[Floats, Floats]:
-    """Return -log p and -log(1 - p) of the largest probability of every row, the latter with all its digits."""
-    others = np.exp(_logits(plan, scores))
-    others[np.arange(len(others)), scores.argmax(axis=1)] = 0.0
-    beside = others.sum(axis=1)
-    with np.errstate(divide="ignore"):
-        if plan.scale is Scale.LOGITS:
-            right = np.log1p(beside)
-            return right, right - np.log(beside)
-        # Where p rounds to 1, the other probabilities still tell by how much it is below.
-        wrong = np.where(prob < 1.0, -np.log1p(-np.minimum(prob, 1.0)), -np.log(beside))
-        return multiclass.negative_log(np.minimum(prob, 1.0)), wrong + 0.0
+_TOO_FEW = "there are too few {}s with a finite loss to hold any out"
 
 
 class _Events(NamedTuple):
-    """All known events of the sample one after another, and the row that each is of; their weights sum to 1."""
+    """All known events of the sample one after another, and the unit that each is of; their weights sum to 1."""
 
     forecasts: Forecasts
-    row: Ints
+    unit: Ints
     total_weight: float
 
 
 class _Problem(NamedTuple):
     """What is scaled: log-odds or logits, and the loss of rows that no scaling changes left out.
 
-    weight, row: `(n,)`, of each loss what it weighs and which row of the sample it is of. sure: what stays at a loss of 0
-    weighs, by row. folds: of each row. left_out: how many losses are infinite whatever is done.
+    weight, unit: `(n,)`, of each loss what it weighs and which unit it is of, a row or a cluster. sure: what stays at a loss
+    of 0 weighs, by unit. left_out: how many losses are infinite whatever is done.
     """
 
     scalable: BinaryOdds | ClassLogits
     weight: Floats
-    row: Ints
+    unit: Ints
     sure: Floats
-    folds: Ints
+    units: Units
     left_out: int
 
 
-def _state(context: Context, options: Options) -> CalibrationSample:  # noqa: ARG001 - as every aspect
-    return CalibrationSample(context.plan)
+def _state(context: Context, options: Options) -> CalibrationSample:
+    return CalibrationSample(context.plan, clustered=options.cluster is not None)
 
 
 def _judge(context: Context, options: Options, state: EvalState, report: Report) -> Judgement:  # noqa: ARG001
     plan, sample = context.plan, state.aspects["calibration"]
     bins: CalibrationBins = state.parts["labels" if plan.task == "multilabel" else "classes"].calibration
-    hashes, columns = sample.events.columns()
-    events = _events(columns)
+    columns, units = sample.units(sample.events)
+    events, n_used = _events(columns, units), len(units.of_row)
     metrics = {"ece_max": Metric(bins.largest())}
     section: dict[str, Any] = {
         "of": _OF[plan.task],
         "n": sample.events.seen,
-        "n_used": len(hashes),
+        "n_used": n_used,
         "bins": [_bin(plan, *one) for one in bins.filled()],
         "equal_mass": _equal_mass(plan, events),
         "decomposition": _parts(plan, events.forecasts, metrics),
     }
     if sample.logits is None:
-        problem = _binary_problem(hashes, events)
+        problem = _binary_problem(units, events)
     else:
-        hashes, columns = sample.logits.columns()
-        problem = _class_problem(hashes, columns)
-    used = {"n_used": len(hashes), "infinite": problem.left_out}
+        columns, units = sample.units(sample.logits)
+        problem = _class_problem(units, columns)
+    used = {"n_used": len(units.of_row), "infinite": problem.left_out}
+    if options.cluster is not None:
+        used["clusters"] = len(units.folds)
     section["temperature"] = {**used, **_temperature(plan, problem, metrics)}
     if plan.task == "binary":
         section["platt"] = {**used, **_platt(plan, problem)}
@@ -218,14 +109,14 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
 CALIBRATION = Aspect(_state, _judge)
 
 
-def _events(columns: tuple[Floats, ...]) -> _Events:
+def _events(columns: tuple[Floats, ...], units: Units) -> _Events:
     weight, prob, positive, negative, outcome = columns
     width = outcome.shape[1] if outcome.ndim == 2 else 1
-    row = np.repeat(np.arange(len(weight)), width)
+    unit = np.repeat(units.of_row, width)
     by_cell, total = _normalised(np.where(np.isnan(outcome.ravel()), 0.0, np.repeat(weight, width)))
     known = np.flatnonzero(by_cell > 0)
     cells = [cell.ravel()[known] for cell in (prob, positive, negative, outcome, by_cell)]
-    return _Events(Forecasts(*cells), row[known], total)
+    return _Events(Forecasts(*cells), unit[known], total)
 
 
 def _normalised(weight: Floats) -> tuple[Floats, float]:
@@ -312,47 +203,41 @@ def _loss_bins(plan: EvalPlan, state: EvalState) -> list[dict[str, Any]]:
 # --- scaling ---------------------------------------------------------------------------------------------------------
 
 
-def _folds(hashes: Words) -> Ints:
-    return (hashes % np.uint64(FOLDS)).astype(np.int64)
-
-
-def _binary_problem(hashes: Words, events: _Events) -> _Problem:
-    rows, row = events.forecasts, events.row
+def _binary_problem(units: Units, events: _Events) -> _Problem:
+    rows, unit = events.forecasts, events.unit
     # 0 times an infinite loss is 0: a probability of 0 or 1 that came true stays what it is.
     endless = (np.isinf(rows.loss_positive) & (rows.outcome > 0)) | (np.isinf(rows.loss_negative) & (rows.outcome < 1))
     odds = np.where(endless, 0.0, rows.loss_negative) - np.where(endless, 0.0, rows.loss_positive)
     finite = np.isfinite(odds) & ~endless
-    sure: Floats = np.bincount(row, rows.weight * (~finite & ~endless), minlength=len(hashes)).astype(np.float64)
+    sure: Floats = np.bincount(unit, rows.weight * (~finite & ~endless), len(units.folds)).astype(np.float64)
     return _Problem(
         BinaryOdds(odds[finite], rows.outcome[finite]),
         rows.weight[finite],
-        row[finite],
+        unit[finite],
         sure,
-        _folds(hashes),
+        units,
         int(np.count_nonzero(endless)),
     )
 
 
-def _class_problem(hashes: Words, columns: tuple[Floats, ...]) -> _Problem:
+def _class_problem(units: Units, columns: tuple[Floats, ...]) -> _Problem:
     weight, logits, aim, total = columns
     finite = np.isfinite(aim)
-    row = np.flatnonzero(finite)
     if not finite.all():
         logits, aim, total = logits[finite], aim[finite], total[finite]
-    left_out = len(finite) - len(row)
+    left_out = int(np.count_nonzero(~finite))
     weight, _ = _normalised(weight)
-    return _Problem(
-        ClassLogits(logits, aim, total), weight[finite], row, np.zeros(len(weight)), _folds(hashes), left_out
-    )
+    sure = np.zeros(len(units.folds))
+    return _Problem(ClassLogits(logits, aim, total), weight[finite], units.of_row[finite], sure, units, left_out)
 
 
 def _nothing(problem: _Problem) -> str:
-    return _SURE if problem.sure.any() else _TOO_FEW
+    return _SURE if problem.sure.any() else _TOO_FEW.format(problem.units.what)
 
 
 def _temperature(plan: EvalPlan, problem: _Problem, metrics: dict[str, Metric]) -> dict[str, Any]:
     """Return the best temperature of all rows, and what those of the folds save on the rows held out."""
-    if len(problem.row) == 0:
+    if len(problem.unit) == 0:
         return {"value": None, "reason": _nothing(problem)}
     whole = fit_temperature(problem.scalable, problem.weight)
     if whole.temperature is None:
@@ -385,7 +270,7 @@ def _platt(plan: EvalPlan, problem: _Problem) -> dict[str, Any]:
     """Return the best line through the log-odds of all rows, and what those of the folds save on the rows held out."""
     rows = problem.scalable
     assert isinstance(rows, BinaryOdds)
-    if len(problem.row) == 0:
+    if len(problem.unit) == 0:
         return {"slope": None, "intercept": None, "reason": _nothing(problem)}
     whole = fit_line(rows, problem.weight)
     if whole.slope is None:
@@ -408,7 +293,7 @@ def _held_out(
 
     after: returns the losses of all rows after a fit to those of positive weight, or why there is none.
     """
-    fold = problem.folds[problem.row]
+    fold = problem.units.folds[problem.unit]
     before = problem.scalable.losses(1.0)
     improved = before.copy()
     for number in range(FOLDS):
@@ -416,14 +301,14 @@ def _held_out(
         if not held.any():
             continue
         if held.all():
-            return None, {"reason": _TOO_FEW}
+            return None, {"reason": _TOO_FEW.format(problem.units.what)}
         losses, reason = after(np.where(held, 0.0, problem.weight))
         if losses is None:
-            return None, {"reason": _IN_A_FOLD.format(reason.partition(": ")[2] or reason)}
+            return None, {"reason": _IN_A_FOLD.format(problem.units.what, reason.partition(": ")[2] or reason)}
         improved[held] = losses[held]
-    rows = len(problem.folds)
-    weight = np.bincount(problem.row, problem.weight, minlength=rows) + problem.sure
-    gains = np.bincount(problem.row, problem.weight * (before - improved), minlength=rows)
+    units = len(problem.units.folds)
+    weight = np.bincount(problem.unit, problem.weight, minlength=units) + problem.sure
+    gains = np.bincount(problem.unit, problem.weight * (before - improved), minlength=units)
     counted = weight > 0
     total, n = float(weight.sum()), int(np.count_nonzero(counted))
     gain = float(gains.sum()) / total
@@ -431,7 +316,7 @@ def _held_out(
     figures["after"] = float((problem.weight * improved).sum()) / total
     told: dict[str, Any] = {name: value / plan.unit_size for name, value in figures.items()}
     if n < 2:
-        return None, {"reason": _TOO_FEW}
+        return None, {"reason": _TOO_FEW.format(problem.units.what)}
     misses = gains[counted] - gain * weight[counted]
     largest = float(np.abs(misses).max()) or 1.0
     error = largest * math.sqrt(n / (n - 1) * float(np.square(misses / largest).sum())) / total

@@ -4,82 +4,74 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from ce_cli.block import RowMean
 from ce_cli.errors import CeError, Problem
 from ce_cli.judging.base import Aspect, Judgement
 from ce_cli.readers.categories import groups_of
 from ce_cli.report import Issue, Metric
 from ce_cli.state.evaluation import averaged
 from ce_cli.state.exact import ExactSums, add_pairs, factor
-from ce_cli.state.fractions import square_root, to_float
+from ce_cli.state.fractions import square_root
 from ce_cli.state.groups import GroupSums
+from ce_cli.state.row_means import Usable, usable
 from ce_cli.state.tally import Tally
-from ce_cli.tasks.base import with_interval
+from ce_cli.tasks.base import around
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from ce_cli.arrays import Bools, Floats
+    from ce_cli.arrays import Floats
     from ce_cli.judging.base import JudgedRows
-    from ce_cli.plan import Options
+    from ce_cli.plan import EvalPlan, Options
     from ce_cli.report import Report
     from ce_cli.state.evaluation import EvalState
+    from ce_cli.state.groups import Groups
     from ce_cli.tasks.base import Context
 
 FEW = 30
-# Scores of a row that a task averages beside the loss, by the attribute of what it scored.
-_OTHER_MEANS = {"row_sum": "cross_entropy_label_sum", "log_score": "log_score", "rps": "rps", "crps": "crps"}
-_IN_UNIT = ("cross_entropy", "cross_entropy_label_sum", "log_score")
-
-
-class Values(NamedTuple):
-    """What is averaged under the name of a metric: `(n,) float64` each, weights None for 1 each."""
-
-    name: str
-    values: Floats
-    weight: Floats | None
+_LOSS = "cross_entropy"
 
 
 class ClusterSums:
-    """Σw and Σwx of every cluster, for each mean."""
+    """Σw and Σwx of every cluster, for each mean that the report has of rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: EvalPlan) -> None:
         self.empty = Tally()
-        self._sums: dict[str, GroupSums] = {}
+        self._plan = plan
+        self._names: list[str] = []
+        self._sums = GroupSums(())
 
     def add(self, rows: JudgedRows) -> None:
         """Add rows of positive weight."""
         groups = groups_of(rows.column("cluster"), empty="")
         if "" in groups.names:
             self.empty.add(rows.numbers("cluster", groups.codes == groups.names.index("")))
-        for name, found, by in _means(rows):
-            usable, values, weight = _usable(found, by)
-            sums = self._of(name)
-            placed = sums.place(groups if usable is None else groups.take(usable))
-            sums.count("n", placed)
-            if weight is None:
-                sums.count("ones", placed)
-                sums.add("total", placed, values)
-            else:
-                sums.add("weight", placed, weight)
-                sums.add("total", placed, values, weight)
+        means = rows.scored.row_means(self._plan)
+        self._know([_LOSS, *means])
+        chosen, loss, weight = usable_losses(rows)
+        self._add(_LOSS, groups if chosen is None else groups.take(chosen), loss, weight, [weight])
+        for name, mean in means.items():
+            some = usable(mean)
+            own = rows.weight if rows.weight is None or some.chosen is None else rows.weight[some.chosen]
+            among = groups if some.chosen is None else groups.take(some.chosen)
+            self._add(name, among, some.total, own, [some.weight, own])
 
     def merge(self, other: ClusterSums) -> None:
         """Add what another state has seen."""
         self.empty.merge(other.empty)
-        for name, sums in other._sums.items():
-            self._of(name).merge(sums)
+        if other._names:
+            self._know(other._names)
+            self._sums.merge(other._sums)
 
     def means(self) -> list[str]:
         """Return the names of what is averaged."""
-        return sorted(self._sums)
+        return sorted(self._names)
 
     def counts(self) -> list[int]:
-        """Return how many rows every cluster has in the mean loss."""
-        return self._of("cross_entropy").counts("n")
+        """Return how many rows every cluster has in the mean loss, those that have any."""
+        return [count for count in self._sums.counts(f"n {_LOSS}") if count]
 
     def spread(self, name: str) -> tuple[Fraction, Fraction | None, int]:
         """Return a mean, its squared standard error with each cluster as one observation, and their number.
@@ -87,8 +79,11 @@ class ClusterSums:
         C/(C-1) Σ_c (Σ w(x-μ))² / (Σw)², None for one cluster. Σwx and Σw of a cluster are rounded once, so that their products
         are exact in any order.
         """
-        sums = self._of(name)
-        (totals, total), (weights, weight), count = sums.rounded("total"), sums.rounded("weight", "ones"), len(sums)
+        sums, count = self._sums, sum(map(bool, self._sums.counts(f"n {name}")))
+        (totals, total), (weights, weight) = (
+            sums.rounded(f"total {name}"),
+            sums.rounded(f"weight {name}", f"ones {name}"),
+        )
         mean = total / weight
         if count < 2:
             return mean, None, count
@@ -97,32 +92,31 @@ class ClusterSums:
         xx, xw, ww = (one.total() for one in products.values())
         return mean, Fraction(count, count - 1) * (xx - 2 * mean * xw + mean**2 * ww) / weight**2, count
 
-    def _of(self, name: str) -> GroupSums:
-        return self._sums.setdefault(name, GroupSums(("total", "weight"), ("n", "ones")))
+    def _know(self, names: Sequence[str]) -> None:
+        """Make room for what a plan averages, which the first rows tell."""
+        if not self._names:
+            self._names = [*names]
+            sums = [f"{what} {name}" for name in names for what in ("total", "weight")]
+            self._sums = GroupSums(sums, [f"{what} {name}" for name in names for what in ("n", "ones")])
+
+    def _add(
+        self, name: str, groups: Groups, total: Floats, by: Floats | None, weights: Sequence[Floats | None]
+    ) -> None:
+        """Add values, times `by`, and weights, which are the products of those that are not None."""
+        placed = self._sums.place(groups)
+        self._sums.count(f"n {name}", placed)
+        self._sums.add(f"total {name}", placed, total, by)
+        factors = [factor(one) for one in weights if one is not None]
+        if not factors:
+            self._sums.count(f"ones {name}", placed)
+        else:
+            self._sums.add(f"weight {name}", placed, *factors)
 
 
-def usable_losses(rows: JudgedRows) -> tuple[Bools | None, Floats, Floats | None]:
+def usable_losses(rows: JudgedRows) -> Usable:
     """Return which rows have a finite loss that weighs anything (None: all), those losses, and what they weigh."""
     loss, weight, _ = averaged(rows.scored, rows.weight)
-    return _usable(loss, weight)
-
-
-def _usable(values: Floats, weight: Floats | None) -> tuple[Bools | None, Floats, Floats | None]:
-    usable = np.isfinite(values)
-    if weight is not None:
-        usable &= weight > 0
-    if usable.all():
-        return None, values, weight
-    return usable, values[usable], None if weight is None else weight[usable]
-
-
-def _means(rows: JudgedRows) -> Iterator[Values]:
-    loss, weight, _ = averaged(rows.scored, rows.weight)
-    yield Values("cross_entropy", loss, weight)
-    for attribute, name in _OTHER_MEANS.items():
-        values = getattr(rows.scored, attribute, None)
-        if values is not None:
-            yield Values(name, values, rows.weight)
+    return usable(RowMean(loss, weight))
 
 
 def _judge(context: Context, options: Options, state: EvalState, report: Report) -> Judgement:
@@ -133,22 +127,27 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
     metrics: dict[str, Metric] = {}
     for name in sums.means():
         known = report.metrics.get(name)
-        if known is None or not math.isfinite(known.value):
-            continue
-        mean, variance, count = sums.spread(name)
-        unit = context.plan.unit_size if name in _IN_UNIT else 1.0
-        if variance is None:
-            metrics[name] = Metric(known.value)
-        else:
-            metrics[name] = with_interval(context.plan, to_float(mean), square_root(variance), count - 1, unit)
+        if name == _LOSS:
+            finite = report.metrics.get("cross_entropy_finite")
+            metrics.update({} if finite is None else {"cross_entropy_finite": _clustered(context, sums, name, finite)})
+        if known is not None and math.isfinite(known.value):
+            metrics[name] = _clustered(context, sums, name, known)
     section = {
         "column": options.cluster,
         "clusters": len(counts),
         "largest": max(counts, default=0),
-        "stderr_independent": report.metrics["cross_entropy"].stderr,
+        "stderr_independent": report.metrics[_LOSS].stderr,
     }
     section = {name: value for name, value in section.items() if value is not None}
     return Judgement(section, metrics, tuple(_issues(len(counts))))
+
+
+def _clustered(context: Context, sums: ClusterSums, name: str, known: Metric) -> Metric:
+    """Return a mean with the interval of clusters, without one where there is but one cluster."""
+    _, variance, count = sums.spread(name)
+    if variance is None:
+        return Metric(known.value)
+    return around(context.plan, known.value, name, square_root(variance), count - 1)
 
 
 def _issues(count: int) -> Iterator[Issue]:
@@ -175,4 +174,4 @@ def _without_cluster(context: Context, empty: Tally) -> CeError:
     )
 
 
-ASPECT = Aspect(lambda context, options: ClusterSums(), _judge)  # noqa: ARG005 - as every aspect
+ASPECT = Aspect(lambda context, options: ClusterSums(context.plan), _judge)  # noqa: ARG005 - as every aspect

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Any
+from operator import sub
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from ce_cli.state.groups import Groups
 
 _BEYOND = None  # the name of all slices that are too many
+_PRODUCTS = {
+    "total_total": ("total", "total"),
+    "total_weight": ("total", "weight"),
+    "weight_weight": ("weight", "weight"),
+}
 # A squared standard error and its degrees of freedom, of a mean and of its difference from that of the other rows.
 Spread = tuple[tuple[Fraction, float] | None, tuple[Fraction, float] | None]
 
@@ -37,17 +43,9 @@ class SliceClusters:
 
     def add(self, groups: Groups, clusters: Groups, rows: JudgedRows) -> None:
         """Add rows of positive weight by their slices and clusters."""
-        usable, loss, weight = usable_losses(rows)
         groups = present(groups.codes, [self._kept(name) for name in groups.names])
         self._slices.update(name for name in groups.names if name is not _BEYOND)
-        both = crossed([groups, clusters])
-        placed = self._sums.place(both if usable is None else both.take(usable))
-        if weight is None:
-            self._sums.count("ones", placed)
-            self._sums.add("total", placed, loss)
-        else:
-            self._sums.add("weight", placed, weight)
-            self._sums.add("total", placed, loss, weight)
+        _gather(self._sums, crossed([groups, clusters]), rows)
         self._bound()
 
     def merge(self, other: SliceClusters) -> None:
@@ -92,6 +90,94 @@ class SliceClusters:
             return _spread(per_slice, everything, at, (int(inside[at]), int(outside[at]), len(totals)))
 
         return look_up
+
+
+class SliceSequences:
+    """The same where each cluster is of one slice and of one block, as a row with a list of tokens is: folded at once.
+
+    What is kept is Σ and Σ of squares and products of the clusters' Σwℓ and Σw, by slice: memory does not grow with rows.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sums = GroupSums(("total", "weight", *_PRODUCTS), ("clusters",))
+
+    def add(self, groups: Groups, clusters: Groups, rows: JudgedRows) -> None:
+        """Add rows of positive weight by their slices and clusters."""
+        block = GroupSums(("total", "weight"), ("ones",))
+        _gather(block, crossed([groups, clusters]), rows)
+        slices = [name for name, _ in block.names]
+        placed = self._sums.place(present(np.arange(len(slices)), slices))
+        self._sums.count("clusters", placed)
+        vectors = dict(zip(("total", "weight"), _rounded(block), strict=True))
+        for name, vector in vectors.items():
+            self._sums.add(name, placed, vector)
+        for name, (one, two) in _PRODUCTS.items():
+            self._sums.add(name, placed, vectors[one], vectors[two])
+        self._bound()
+
+    def merge(self, other: SliceSequences) -> None:
+        """Add what another state has seen."""
+        self._sums.merge(other._sums)
+        self._bound()
+
+    def _bound(self) -> None:
+        if len(self._sums) > 2 * self._most:
+            kept = {*sorted(name for name in self._sums.names if name is not _BEYOND)[: self._most]}
+            self._sums = self._sums.renamed(lambda name: name if name in kept else _BEYOND)
+
+    def spread(self, kept: Collection[Any]) -> Callable[[Any], Spread]:
+        """Return what looks up the standard errors of a slice that is kept, as `SliceClusters.spread` does."""
+        sums = self._sums.renamed(lambda name: name if name in kept else _BEYOND)
+        columns = [sums.totals(name) for name in ("total", "weight", *_PRODUCTS)]
+        clusters = [_Clusters(*values) for values in zip(sums.counts("clusters"), *columns, strict=True)]
+        found = dict(zip(sums.names, clusters, strict=True))
+        whole = _Clusters._make(map(sum, zip(*clusters, strict=True)))
+
+        def look_up(name: Any) -> Spread:
+            own = found.get(name)
+            if own is None or own.n < 2:
+                return None, None
+            of_mean = (Fraction(own.n, own.n - 1) * own.squares(), float(own.n - 1))
+            rest = _Clusters._make(map(sub, whole, own))
+            if rest.n < 2:
+                return of_mean, None
+            squares = own.squares() + rest.squares()
+            if squares <= 0:
+                return of_mean, None
+            every = Fraction(whole.n, whole.n - 1) * squares
+            return of_mean, (every, float(min(own.n, rest.n) - 1))
+
+        return look_up
+
+
+class _Clusters(NamedTuple):
+    """Sums over clusters of T = Σwℓ and W = Σw of each."""
+
+    n: int
+    total: Fraction
+    weight: Fraction
+    total_total: Fraction
+    total_weight: Fraction
+    weight_weight: Fraction
+
+    def squares(self) -> Fraction:
+        """Return Σ (T - μW)² / (ΣW)²."""
+        mean = self.total / self.weight
+        squares = self.total_total - 2 * mean * self.total_weight + mean**2 * self.weight_weight
+        return squares / self.weight**2
+
+
+def _gather(sums: GroupSums, both: Groups, rows: JudgedRows) -> None:
+    """Add the finite losses of rows, and what these weigh, to the sums of slices and clusters."""
+    usable, loss, weight = usable_losses(rows)
+    placed = sums.place(both if usable is None else both.take(usable))
+    if weight is None:
+        sums.count("ones", placed)
+        sums.add("total", placed, loss)
+    else:
+        sums.add("weight", placed, weight)
+        sums.add("total", placed, loss, weight)
 
 
 def _rounded(sums: GroupSums) -> tuple[Any, Any]:

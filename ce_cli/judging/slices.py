@@ -10,7 +10,7 @@ import numpy as np
 
 from ce_cli.errors import CeError, Problem
 from ce_cli.judging.base import Aspect, Judgement
-from ce_cli.judging.slice_clusters import SliceClusters
+from ce_cli.judging.slice_clusters import SliceClusters, SliceSequences
 from ce_cli.judging.slice_edges import interval_groups
 from ce_cli.kernels.holm import adjusted
 from ce_cli.metrics import METRICS
@@ -49,7 +49,7 @@ class SliceTable:
     """
 
     def __init__(self, plan: EvalPlan) -> None:
-        self._k = plan.k
+        self._plan, self._k = plan, plan.k
         self.reweighed = False  # whether the loss that is averaged is not the plain one
         self.sums = LossGroups(
             ("hit", "judged", "plain"), ("hits", "judged", "plain_infinite"), {"prior": plan.k} if plan.k else {}
@@ -87,6 +87,7 @@ class SliceTable:
     def _add_hits(self, placed: Placed, rows: JudgedRows) -> None:
         correct: Bools | None = getattr(rows.scored, "correct", None)
         if correct is None:
+            self._add_several_hits(placed, rows)
             return
         judged: Bools | None = getattr(rows.scored, "judged", None)
         if judged is not None:
@@ -98,6 +99,13 @@ class SliceTable:
         weight = rows.weight if judged is None else rows.weight[judged]
         self.sums.add("judged", placed, weight)
         self.sums.add("hit", placed.take(correct), weight[correct])
+
+    def _add_several_hits(self, placed: Placed, rows: JudgedRows) -> None:
+        """Add the hits of rows that hold several values each."""
+        mean = rows.scored.row_means(self._plan).get("accuracy")
+        if mean is not None and mean.weight is not None:
+            self.sums.add("judged", placed, mean.weight, rows.weight)
+            self.sums.add("hit", placed, mean.total, rows.weight)
 
     def _add_priors(self, placed: Placed, rows: JudgedRows) -> None:
         """Add the weights of labels by class, and the loss without smoothing and class weights that they are compared with."""
@@ -139,8 +147,7 @@ class SliceState:
         self._edges = context.edges
         self._criteria = parse_all(options.by)
         self.tables = [SliceTable(context.plan) for _ in self._criteria]
-        clustered = options.cluster is not None or bool({"sequence", "list"} & context.layout.roles.keys())
-        self.clusters = [SliceClusters(MOST_SLICES) if clustered else None for _ in self._criteria]
+        self.clusters = [_clusters_of(context) for _ in self._criteria]
         self.unreadable: dict[str, Tally] = {}
 
     def add(self, rows: JudgedRows) -> None:
@@ -158,7 +165,7 @@ class SliceState:
         for mine, table in zip(self.tables, other.tables, strict=True):
             mine.merge(table)
         for one, two in zip(self.clusters, other.clusters, strict=True):
-            if one is not None and two is not None:
+            if one is not None:
                 one.merge(two)
         for role, tally in other.unreadable.items():
             self.unreadable.setdefault(role, Tally()).merge(tally)
@@ -172,6 +179,14 @@ class SliceState:
         if bad is not None:
             self.unreadable.setdefault(role, Tally()).add(rows.numbers(role, bad))
         return groups
+
+
+def _clusters_of(context: Context) -> Any:
+    """Return what gathers the clusters of a slice, None where rows are independent."""
+    roles = context.layout.roles
+    if {"cluster", "sequence"} & roles.keys():
+        return SliceClusters(MOST_SLICES)
+    return SliceSequences(MOST_SLICES) if "list" in roles else None
 
 
 def cluster_groups(rows: JudgedRows) -> Groups:
@@ -216,7 +231,7 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
 
 
 def _slices_of(
-    sums: LossGroups, clusters: SliceClusters | None, *, reweighed: bool
+    sums: LossGroups, clusters: SliceClusters | SliceSequences | None, *, reweighed: bool
 ) -> tuple[list[_Slice], GroupMoments | None]:
     """Return the slices that are kept, and the sums of the others if there are any."""
     moments = [*sums.moments()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ce_cli.metrics import IN_UNIT
 from ce_cli.render.page import (
     BAD,
     GAP,
@@ -32,24 +33,6 @@ _SHOWN_FIRST = ("accuracy", "brier", "ece", "macro_cross_entropy", "normalized_e
 _BESIDE = {"ece": ("ece_l2", "ece_l2_debiased", "ece_max")}
 _IN_SECTIONS = ("mcb", "dsc", "unc", "temperature", "temperature_gain")
 _IN_HEADLINE = ("cross_entropy", "cross_entropy_finite", "skill", "prior_entropy")
-IN_UNIT = (
-    "cross_entropy",
-    "cross_entropy_finite",
-    "cross_entropy_label_sum",
-    "macro_cross_entropy",
-    "prior_entropy",
-    "cross_entropy_unsmoothed",
-    "label_entropy",
-    "kl_divergence",
-    "js_divergence",
-    "log_score",
-    "sequence_sum_mean",
-    "sequence_mean",
-    "mcb",
-    "dsc",
-    "unc",
-    "temperature_gain",
-)
 _BASELINE = "always predicting the class frequencies"
 _BASELINES = {
     "multilabel": "always predicting how frequent each label is",
@@ -86,6 +69,8 @@ def _infinity(report: Report, metric: Metric) -> Iterator[Span]:
     finite = report.metrics.get("cross_entropy_finite")
     if finite is not None:
         yield Span(f"cross_entropy_finite {number(finite.value)} {report.unit}, over all other {what}s", TITLE)
+        if finite.lower is not None:
+            yield Span(_interval(report, finite), QUIET)
 
 
 def _meaning(report: Report) -> Iterator[Span]:

@@ -72,7 +72,7 @@ class EvalState:
         whole = loss
         if scored.infinite is not None and scored.finite is not None:
             self.tallies["infinite"].add(rows[scored.infinite > 0], int(scored.infinite.sum()))
-            loss, total_weight = _weighed(scored.finite, weight)
+            loss, total_weight = weighed(scored.finite, weight)
         self._add_losses(loss, total_weight, rows)
         self.quantiles.add(whole)
         self.worst.add(whole, rows, describe)
@@ -138,7 +138,7 @@ def averaged(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | No
     loss, total_weight = objective(scored, weight)
     if scored.infinite is not None and scored.finite is not None:
         some = scored.infinite > 0
-        return (*_weighed(scored.finite, weight), some if some.any() else None)
+        return (*weighed(scored.finite, weight), some if some.any() else None)
     infinite = np.isinf(loss)
     if total_weight is not None:
         infinite &= total_weight > 0
@@ -149,10 +149,11 @@ def objective(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | N
     """Return the loss to be averaged and what each row weighs in it."""
     if scored.objective is None:
         return scored.loss, weight
-    return _weighed(scored.objective, weight)
+    return weighed(scored.objective, weight)
 
 
-def _weighed(objective: Objective, weight: Floats | None) -> tuple[Floats, Floats | None]:
+def weighed(objective: Objective, weight: Floats | None) -> tuple[Floats, Floats | None]:
+    """Return the values of rows and what each weighs with the weight of the row, bad_weight beyond the range of float64."""
     own = objective.weight
     if own is None or weight is None:
         return objective.loss, weight if own is None else own

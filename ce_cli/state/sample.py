@@ -11,7 +11,11 @@ from ce_cli.kernels.hashing import Words, mixed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ce_cli.arrays import Floats, Ints
+    import numpy.typing as npt
+
+    from ce_cli.arrays import Ints
+
+    Array = npt.NDArray[Any]
 
 _SALT = np.uint64(0x9E3779B97F4A7C15)  # else the hash of row 0 were 0
 _SLACK = 8  # what is beyond the limit by a part of this many is cut off
@@ -31,16 +35,17 @@ class RowSample:
         self._size = 0
         self._highest = np.uint64(0xFFFFFFFFFFFFFFFF)
         self._hashes: list[Words] = []
-        self._columns: list[tuple[Floats, ...]] = []
+        self._columns: list[tuple[Array, ...]] = []
 
     def wanted(self, rows: Ints) -> Ints:
         """Return the positions of the rows that may still be of the sample, by their numbers, `(n,) int64`."""
         return np.flatnonzero(_hashes(rows) <= self._highest)
 
-    def add(self, rows: Ints, columns: Sequence[Floats], *, seen: int) -> None:
+    def add(self, rows: Ints, columns: Sequence[Array], *, seen: int) -> None:
         """Add rows that are wanted.
 
-        rows: `(n,) int64`, their numbers. columns: `(n, …) float64` each. seen: how many rows `wanted` was asked about.
+        rows: `(n,) int64`, their numbers. columns: `(n, …)` each, of the same types at each call. seen: how many rows
+        `wanted` was asked about.
         """
         self.seen += seen
         if len(rows):
@@ -52,7 +57,7 @@ class RowSample:
         for hashes, columns in zip(other._hashes, other._columns, strict=True):
             self._append(hashes, columns)
 
-    def columns(self) -> tuple[Words, tuple[Floats, ...]]:
+    def columns(self) -> tuple[Words, tuple[Array, ...]]:
         """Return the hashes of the rows, increasing, and their columns; none without rows."""
         self._trim()
         return (self._hashes[0], self._columns[0]) if self._hashes else (np.zeros(0, dtype=np.uint64), ())
@@ -62,7 +67,7 @@ class RowSample:
         self._trim()
         return self.__dict__
 
-    def _append(self, hashes: Words, columns: tuple[Floats, ...]) -> None:
+    def _append(self, hashes: Words, columns: tuple[Array, ...]) -> None:
         self._hashes.append(hashes)
         self._columns.append(columns)
         self._size += len(hashes)
@@ -87,9 +92,9 @@ class RowSample:
             self._highest = self._hashes[0][-1]
 
 
-def _gathered(pieces: list[Floats], places: Sequence[Ints], size: int) -> Floats:
+def _gathered(pieces: list[Array], places: Sequence[Ints], size: int) -> Array:
     """Return the pieces as one column of this size, each row at its place, or nowhere where that is -1; empties the list."""
-    column = np.empty((size, *pieces[0].shape[1:]))
+    column = np.empty((size, *pieces[0].shape[1:]), dtype=pieces[0].dtype)
     for place in places:
         piece, there = pieces.pop(0), place >= 0
         column[place[there]] = piece[there]

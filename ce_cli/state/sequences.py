@@ -72,6 +72,10 @@ class TokenRows(Protocol):
     def smoothed(self) -> tuple[Floats, Floats | None] | None:
         """The loss that is averaged and what it weighs, where that is not the plain one."""
 
+    @property
+    def correct(self) -> Bools | None:
+        """Whether the most probable token is the one that came, where that is known."""
+
 
 @dataclass
 class _Fragment:
@@ -173,6 +177,7 @@ class SequenceStatistics:
             pairs += [("objective", "objective"), ("objective", "objective_weight")]
             pairs += [("objective_weight", "objective_weight")]
         pairs += [(one, size) for size in self._sizes for one in ("loss", size)]
+        self._hits = {pair: ExactSums() for pair in ((0, -1), (1, -1), (0, 0), (0, 1), (1, 1))}
         self._sums: dict[tuple[str, str | None], ExactSums] = {(name, None): ExactSums() for name in vectors}
         self._sums.update({pair: ExactSums() for pair in pairs})
         self._by_first: dict[int, _Fragment] = {}
@@ -208,6 +213,8 @@ class SequenceStatistics:
         self._tokens.merge(other._tokens)
         for pair, sums in other._sums.items():
             self._sums[pair].merge(sums)
+        for at, sums in other._hits.items():
+            self._hits[at].merge(sums)
         self._keys += other._keys
         self._firsts += other._firsts
         for fragment in sorted(other._by_first.values(), key=lambda one: one.first):
@@ -258,13 +265,18 @@ class SequenceStatistics:
 
     def ratio(self, upper: str, lower: str) -> Ratio:
         """Return Σa / Σb and √(C/(C-1) Σ (a - μb)²) / Σb over C sequences, μ being the ratio (Cochran 1977, section 6)."""
-        a, b, count = self.total(upper), self.total(lower), self.sequences
-        mean = a / b
+        pairs = ((upper, None), (lower, None), (upper, upper), (upper, lower), (lower, lower))
+        return self._ratio(*(self._sums[pair].total() for pair in pairs))
+
+    def hits(self) -> Ratio:
+        """Return the share of tokens that are the most probable ones like `ratio`, whatever the losses are."""
+        return self._ratio(*(sums.total() for sums in self._hits.values()))
+
+    def _ratio(self, a: Fraction, b: Fraction, aa: Fraction, ab: Fraction, bb: Fraction) -> Ratio:
+        mean, count = a / b, self.sequences
         if count < 2:
             return Ratio(mean, None)
-        squares = self._product(upper, upper) - 2 * mean * self._product(upper, lower)
-        squares += mean**2 * self._product(lower, lower)
-        return Ratio(mean, square_root(Fraction(count, count - 1) * squares / b**2))
+        return Ratio(mean, square_root(Fraction(count, count - 1) * (aa - 2 * mean * ab + mean**2 * bb) / b**2))
 
     def mean(self, name: str) -> Ratio:
         """Return the mean over sequences, each counting the same, and its standard error s/√C."""
@@ -366,6 +378,8 @@ class SequenceStatistics:
         self.unscored_sequences += int(np.count_nonzero(~there))
         self.infinite += int(np.count_nonzero(infinite))
         self._tokens.add(_column(waiting, "tokens", there))
+        if any("hits" in one.sums for one in waiting):
+            add_pairs([factor(_column(waiting, name, there)) for name in ("hits", "weight")], self._hits)
         fine = there & ~infinite
         vectors = {name: _column(waiting, name, fine) for name in self._vectors if name not in (*self._sizes, "mean")}
         vectors["mean"] = vectors["loss"] / vectors["weight"]
@@ -422,6 +436,8 @@ def run_table(runs: Runs, scored: TokenRows, weight: Floats | None) -> _Table:
         by = np.ones(len(total)) if weight is None else weight
         own = by if own is None else own * by
         vectors.update(objective=_product(loss, own), objective_weight=own)
+    if scored.correct is not None:
+        vectors["hits"] = scored.correct * (np.ones(len(total)) if weight is None else weight)
     infinite = np.zeros(len(starts), dtype=np.int64)
     for name, values in vectors.items():
         finite = None if np.maximum.reduce(values, initial=0.0) < math.inf else np.isfinite(values)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ce_cli.block import Block
 from ce_cli.checks import Fault, RowChecks
+from ce_cli.metrics import IN_UNIT
 from ce_cli.readers.arrays import nulls, numbers, texts
 from ce_cli.readers.base import MALFORMED, malformed_hint
 from ce_cli.report import Issue, Metric
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ce_cli.plan import EvalPlan
     from ce_cli.report import ClassRow
     from ce_cli.state.evaluation import EvalState, Statistic
+    from ce_cli.state.row_means import RowMeans
 
 
 _LONGEST = 80  # characters of a label in a message
@@ -143,12 +145,11 @@ def mean_metrics(plan: EvalPlan, state: EvalState) -> dict[str, Metric]:
     if mean is None:
         return {"cross_entropy": Metric(math.inf)}
     value = to_float(mean)
-    finite = Metric(value / unit)
+    error = state.loss.standard_error()
+    finite = Metric(value / unit) if error is None else with_interval(plan, value, error, state.loss.n - 1)
     if state.tallies["infinite"].count:
         return {"cross_entropy": Metric(math.inf), "cross_entropy_finite": finite}
-    error = state.loss.standard_error()
-    interval = Metric(value / unit) if error is None else with_interval(plan, value, error, state.loss.n - 1)
-    return {"cross_entropy": interval, "cross_entropy_finite": finite}
+    return {"cross_entropy": finite, "cross_entropy_finite": finite}
 
 
 def with_interval(plan: EvalPlan, value: float, error: float, df: float, unit: float | None = None) -> Metric:
@@ -161,6 +162,32 @@ def without_unit(plan: EvalPlan, mean: Fraction, error: float | None, df: int) -
     """Return a mean that has no unit as a metric, with its t interval where its standard error is known."""
     value = to_float(mean)
     return Metric(value) if error is None else with_interval(plan, value, error, df, 1.0)
+
+
+def with_errors(plan: EvalPlan, metrics: Mapping[str, Metric], means: RowMeans) -> dict[str, Metric]:
+    """Return metrics with the t intervals of the means that were gathered beside them."""
+    found = {}
+    for name, metric in metrics.items():
+        error = means.error(name) if name in means.names and math.isfinite(metric.value) else None
+        found[name] = metric if error is None else around(plan, metric.value, name, *error)
+    return found
+
+
+def row_mean(plan: EvalPlan, means: RowMeans, name: str) -> Metric:
+    """Return a mean that was gathered over rows as a metric with its t interval; infinite without a finite one."""
+    mean, error = means.mean(name), means.error(name)
+    if mean is None:
+        return Metric(math.inf)
+    unit = plan.unit_size if name in IN_UNIT else 1.0
+    value = to_float(mean)
+    return Metric(value / unit) if error is None else with_interval(plan, value, *error, unit)
+
+
+def around(plan: EvalPlan, value: float, name: str, error: float, df: float) -> Metric:
+    """Return a metric with its t interval; value in the unit of the metric, error in nats where that is one of losses."""
+    error /= plan.unit_size if name in IN_UNIT else 1.0
+    margin = -t_quantile((1 - plan.confidence) / 2, df) * error
+    return Metric(value, error, value - margin, value + margin)
 
 
 def check_structure(context: Context, pair: Pair, checks: RowChecks) -> None:

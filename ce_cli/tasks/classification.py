@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ce_cli.block import Objective, Scored
+from ce_cli.block import Objective, RowMean, Scored
 from ce_cli.kernels.divergence import Divergence
+from ce_cli.kernels.smoothing import product
 from ce_cli.readers.arrays import cell_text
 from ce_cli.report import ClassRow, Metric
 from ce_cli.state.calibration import CalibrationBins
@@ -19,8 +20,9 @@ from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
 from ce_cli.state.hits import Hits
+from ce_cli.state.row_means import RowMeans
 from ce_cli.state.spread import Spread
-from ce_cli.tasks.base import Coded, Summary, mean_metrics, without_unit
+from ce_cli.tasks.base import Coded, Summary, mean_metrics, with_errors, without_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -67,6 +69,38 @@ class ClassScored(Scored):
     divergence: Divergence | None = None
     soft: Ints | None = None
 
+    def row_means(self, plan: EvalPlan) -> dict[str, RowMean]:
+        """Return accuracy and Brier score, and what smoothing and soft labels add."""
+        judged = None if self.judged is None else self.judged.astype(np.float64)
+        right = self.correct if self.judged is None else self.correct & self.judged
+        found = {"accuracy": RowMean(right.astype(np.float64), judged), "brier": RowMean(self.brier)}
+        if plan.smoothing:
+            found["cross_entropy_unsmoothed"] = self._unsmoothed(plan.class_weights)
+        return {**found, **divergence_means(plan, self.divergence)}
+
+    def _unsmoothed(self, class_weights: tuple[float, ...] | None) -> RowMean:
+        if class_weights is None:
+            return RowMean(self.loss)
+        total, weight = np.zeros((2, len(self.loss)))
+        for part in self.parts:
+            at = np.arange(len(self.loss)) if part.at is None else part.at
+            own = np.array(class_weights)[part.label] * (1.0 if part.share is None else part.share)
+            np.add.at(weight, at, own)
+            np.add.at(total, at, product(own, part.loss))
+        return RowMean(total, weight)
+
+
+def divergence_means(plan: EvalPlan, divergence: Divergence | None) -> dict[str, RowMean]:
+    """Return what each row has of the divergences, where labels are shares of every class."""
+    if not plan.soft or divergence is None:
+        return {}
+    return {name: RowMean(values) for name, values in divergence._asdict().items()}
+
+
+def further_means(plan: EvalPlan) -> list[str]:
+    """Return the means of rows that only smoothing and soft labels bring."""
+    return [*(["cross_entropy_unsmoothed"] if plan.smoothing else []), *(Divergence._fields if plan.soft else ())]
+
 
 class ClassStatistics:
     """Sums by class, accuracy, Brier score and calibration."""
@@ -105,15 +139,14 @@ class ClassStatistics:
         """Return the weighted share of right predictions among the rows that can be right or wrong; None without any."""
         return self._hits.rate()
 
-    def row_metrics(self, plan: EvalPlan, *, independent: bool) -> dict[str, Metric]:
+    def row_metrics(self, plan: EvalPlan) -> dict[str, Metric]:
         """Return accuracy and Brier score, with their intervals where rows are independent."""
         accuracy, brier = self.accuracy(), self.brier()
         found = {}
         if accuracy is not None:
-            error = self._hits.standard_error() if independent else None
-            found["accuracy"] = without_unit(plan, accuracy, error, self._hits.n - 1)
+            found["accuracy"] = without_unit(plan, accuracy, self._hits.standard_error(), self._hits.n - 1)
         weight = sum((total.weight for total in self.classes.totals()), Fraction(0))
-        error = self._brier_spread.standard_error(brier, weight) if independent else None
+        error = self._brier_spread.standard_error(brier, weight)
         found["brier"] = without_unit(plan, brier, error, self._brier_spread.n - 1)
         return found
 
@@ -186,6 +219,8 @@ class ClassTask:
         """Return what is gathered beside the loss."""
         plan = self._context.plan
         parts: dict[str, Statistic] = {"classes": ClassStatistics(plan), "divergence": DivergenceStatistics()}
+        if further := further_means(plan):
+            parts["means"] = RowMeans(plan, further)
         if plan.gradients:
             parts["gradients"] = GradientSums(len(self.gradient_names()))
         return parts
@@ -197,7 +232,7 @@ class ClassTask:
 
     def summarize(self, state: EvalState) -> Summary:
         """Return every figure."""
-        return summarize(self._context.plan, state, independent="cluster" not in self._context.layout.roles)
+        return summarize(self._context.plan, state)
 
     def describe(self, pair: Pair, row: int, scored: ClassScored, position: int) -> tuple[str, str, float]:
         """Return the label as the file has it, the predicted class and the probability of the label."""
@@ -227,21 +262,23 @@ def shares(names: tuple[str, ...], cells: Sequence[str]) -> str:
     return " ".join(f"{name} {cell}" for _, name, cell in held[:_SHOWN]) + (" …" if len(held) > _SHOWN else "")
 
 
-def summarize(plan: EvalPlan, state: EvalState, *, independent: bool = True) -> Summary:
-    """Return every figure of a task with classes; independent: whether each row is a case of its own."""
+def summarize(plan: EvalPlan, state: EvalState) -> Summary:
+    """Return every figure of a task with classes."""
     gathered: ClassStatistics = state.parts["classes"]
     totals, unit = gathered.classes.totals(), plan.unit_size
     metrics = mean_metrics(plan, state)
     if plan.smoothing:
         metrics["cross_entropy_unsmoothed"] = Metric(mean_loss(totals, plan.class_weights) / unit)
     metrics.update(macro(totals, unit))
-    metrics.update(gathered.row_metrics(plan, independent=independent))
+    metrics.update(gathered.row_metrics(plan))
     metrics.update(against_prior(totals, mean_loss(totals, None) / unit, unit))
     metrics.update(state.parts["divergence"].means(totals, unit, everywhere=plan.soft))
     calibration = gathered.calibration
     metrics["ece"] = Metric(calibration.l1())
     metrics["ece_l2"] = Metric(calibration.l2())
     metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
+    if "means" in state.parts:
+        metrics = with_errors(plan, metrics, state.parts["means"])
     return Summary(metrics, with_gradients(class_rows(plan.classes, totals, unit), plan, state))
 
 

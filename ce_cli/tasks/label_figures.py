@@ -13,8 +13,7 @@ from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import LabelledRows
 from ce_cli.state.exact import add_products, factor
 from ce_cli.state.fractions import to_float
-from ce_cli.state.moments import Moments
-from ce_cli.tasks.base import Summary, mean_metrics, with_interval
+from ce_cli.tasks.base import Summary, mean_metrics, row_mean, with_errors
 from ce_cli.tasks.classification import (
     ClassStatistics,
     DivergenceStatistics,
@@ -59,34 +58,10 @@ class LabelStatistics(ClassStatistics):
             add_products(self._brier, factor(brier), factor(by_cell))
 
 
-class LabelSums:
-    """The mean over rows of the sum over the known cells of a row."""
-
-    def __init__(self) -> None:
-        self._moments = Moments()
-        self._infinite = False
-
-    def add(self, scored: CellScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
-        """Add rows of positive weight."""
-        finite = np.isfinite(scored.row_sum)
-        self._infinite |= not finite.all()
-        self._moments.add(scored.row_sum[finite], None if weight is None else weight[finite])
-
-    def merge(self, other: LabelSums) -> None:
-        """Add what another state has seen."""
-        self._infinite |= other._infinite
-        self._moments.merge(other._moments)
-
-    def metric(self, plan: EvalPlan) -> Metric:
-        """Return the mean in the report's unit, with its interval."""
-        mean = self._moments.mean()
-        if self._infinite or mean is None:
-            return Metric(math.inf)
-        error = self._moments.standard_error()
-        value = to_float(mean)
-        return (
-            Metric(value / plan.unit_size) if error is None else with_interval(plan, value, error, self._moments.n - 1)
-        )
+def row_mean_names(plan: EvalPlan) -> list[str]:
+    """Return the means over cells whose standard errors take rows as the observations, and that of the rows' sums."""
+    names = ["accuracy", "brier", "cross_entropy_label_sum"]
+    return [*names, "cross_entropy_unsmoothed"] if plan.smoothing else names
 
 
 class CellDivergence(DivergenceStatistics):
@@ -106,7 +81,7 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     gathered: LabelStatistics = state.parts["labels"]
     totals, unit, calibration = gathered.classes.totals(), plan.unit_size, gathered.calibration
     metrics = mean_metrics(plan, state)
-    metrics["cross_entropy_label_sum"] = state.parts["sums"].metric(plan)
+    metrics["cross_entropy_label_sum"] = row_mean(plan, state.parts["means"], "cross_entropy_label_sum")
     if plan.smoothing:
         metrics["cross_entropy_unsmoothed"] = Metric(mean_loss(totals, plan.class_weights) / unit)
     metrics.update(macro(totals, unit))
@@ -121,6 +96,7 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     metrics["ece"] = Metric(calibration.l1())
     metrics["ece_l2"] = Metric(calibration.l2())
     metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
+    metrics = with_errors(plan, metrics, state.parts["means"])
     rows = tuple(
         _label_row(row, total, held, entropy / unit, ece)
         for row, total, held, entropy, ece in zip(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ce_cli.block import Block, Objective, Scored
+from ce_cli.block import Block, Objective, RowMean, Scored
 from ce_cli.checks import RowChecks
 from ce_cli.kernels import binary, gradient, smoothing
 from ce_cli.kernels.cells import row_losses
@@ -16,8 +16,9 @@ from ce_cli.kernels.select import choose
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import any_in_row
 from ce_cli.state.gradients import GradientSums
+from ce_cli.state.row_means import RowMeans
 from ce_cli.tasks.base import Checked, check_ids, check_structure, check_weights
-from ce_cli.tasks.label_figures import CellDivergence, LabelStatistics, LabelSums, summarize
+from ce_cli.tasks.label_figures import CellDivergence, LabelStatistics, row_mean_names, summarize
 from ce_cli.tasks.labelsets import check_cells
 from ce_cli.tasks.scores import check_scores
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ce_cli.block import Pair
     from ce_cli.checks import Faults
     from ce_cli.kernels.binary import BinaryOutcome
+    from ce_cli.plan import EvalPlan
     from ce_cli.state.evaluation import EvalState, Statistic
     from ce_cli.tasks.base import Coded, Context, Summary
 
@@ -55,6 +57,35 @@ class CellScored(Scored):
     row_sum: Floats
     cells: Ints
     divergence: Divergence | None = None
+
+    def row_means(self, plan: EvalPlan) -> dict[str, RowMean]:
+        """Return what the known cells of each row come to, and how many they are."""
+        cells = self.cells.astype(np.float64)
+        found = {
+            "accuracy": self._hits(cells),
+            "brier": RowMean(self._sum(self.brier), cells),
+            "cross_entropy_label_sum": RowMean(self.row_sum),
+        }
+        if plan.smoothing:
+            known = None if self.known is None else self.known.astype(np.float64)
+            plain = row_losses(self.cell_loss, cell_amounts(plan, known, self.label.shape))
+            found["cross_entropy_unsmoothed"] = RowMean(plain.total, plain.weight)
+        return found
+
+    def _hits(self, cells: Floats) -> RowMean:
+        """Return how many cells of each row are on the side of their label, and how many can be, as no tie can."""
+        right, judged = (self.prob > 0.5) == (self.label > 0.5), self.known
+        if self.divergence is not None:
+            untied = self.label != 0.5
+            judged = untied if judged is None else untied & judged
+            cells = judged.sum(axis=1).astype(np.float64)
+        if judged is not None:
+            right &= judged
+        return RowMean(right.sum(axis=1).astype(np.float64), cells)
+
+    def _sum(self, values: Floats) -> Floats:
+        total: Floats = (values if self.known is None else np.where(self.known, values, 0.0)).sum(axis=1)
+        return total
 
 
 class MultilabelTask:
@@ -105,7 +136,7 @@ class MultilabelTask:
         there = None if known is None else known.astype(np.float64)
         rows = plain = row_losses(losses.reshape(shape), there)
         if plan.smoothing or plan.class_weights is not None:
-            rows = row_losses(smoothed.reshape(shape), self._amount(there, shape))
+            rows = row_losses(smoothed.reshape(shape), cell_amounts(plan, there, shape))
         ties = None if not block.soft else _in_row(block.label == 0.5, known)
         return CellScored(
             loss=plain.mean,
@@ -121,7 +152,9 @@ class MultilabelTask:
             row_sum=rows.total,
             cells=np.full(shape[0], shape[1], dtype=np.int64) if known is None else known.sum(axis=1, dtype=np.int64),
             divergence=_divergence(label, outcome, _soft_cells(label, known)) if block.soft else None,
-            gradient=self._gradient(label, outcome, self._amount(there, shape), shape) if plan.gradients else None,
+            gradient=self._gradient(label, outcome, cell_amounts(plan, there, shape), shape)
+            if plan.gradients
+            else None,
         )
 
     def gradient_names(self) -> tuple[str, ...]:
@@ -139,7 +172,7 @@ class MultilabelTask:
         plan = self._context.plan
         parts: dict[str, Statistic] = {
             "labels": LabelStatistics(plan),
-            "sums": LabelSums(),
+            "means": RowMeans(plan, row_mean_names(plan)),
             "divergence": CellDivergence(),
         }
         if plan.gradients:
@@ -170,13 +203,6 @@ class MultilabelTask:
         more = [f"+ {len(numbers) - _SHOWN}"] if len(numbers) > _SHOWN else []
         return " ".join([*names, *more]) or "none"
 
-    def _amount(self, known: Floats | None, shape: tuple[int, ...]) -> Floats | None:
-        """Return what every cell weighs: the weight of its label where it is known."""
-        weights = self._context.plan.class_weights
-        if weights is None:
-            return known
-        return np.tile(weights, (shape[0], 1)) if known is None else known * np.array(weights)
-
     def _clipped(self, block: Block, known: Bools | None) -> tuple[Floats, Bools | None]:
         eps = self._context.plan.eps
         if eps is None:
@@ -191,6 +217,14 @@ class MultilabelTask:
         if plan.scale is Scale.LOGPROBS:
             return binary.from_logprobs(scores, plan.log_base)
         return binary.from_probabilities(scores)
+
+
+def cell_amounts(plan: EvalPlan, known: Floats | None, shape: tuple[int, ...]) -> Floats | None:
+    """Return what every cell weighs: the weight of its label where it is known."""
+    weights = plan.class_weights
+    if weights is None:
+        return known
+    return np.tile(weights, (shape[0], 1)) if known is None else known * np.array(weights)
 
 
 def _cells(label: Floats, outcome: BinaryOutcome, *, soft: bool) -> tuple[Floats, Floats]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.block import Block, Objective, Scored
+from ce_cli.block import Block, Objective, RowMean, Scored
 from ce_cli.checks import Fault, RowChecks
 from ce_cli.kernels import bins as kernel
 from ce_cli.kernels import gradient, multiclass, smoothing
-from ce_cli.kernels.divergence import divergence
+from ce_cli.kernels.divergence import Divergence, divergence
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import any_in_row, cell_text
 from ce_cli.report import Issue, Metric
@@ -21,6 +20,7 @@ from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
 from ce_cli.state.hits import Hits
 from ce_cli.state.moments import Moments
+from ce_cli.state.row_means import RowMeans
 from ce_cli.tasks.base import (
     Checked,
     Coded,
@@ -30,13 +30,15 @@ from ce_cli.tasks.base import (
     check_structure,
     check_weights,
     mean_metrics,
-    with_interval,
+    row_mean,
+    with_errors,
     without_unit,
 )
 from ce_cli.tasks.classification import (
     DivergenceStatistics,
     against_prior,
     class_rows,
+    divergence_means,
     macro,
     mean_loss,
     with_gradients,
@@ -48,8 +50,8 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Pair
     from ce_cli.checks import Faults
-    from ce_cli.kernels.divergence import Divergence
     from ce_cli.kernels.multiclass import ClassOutcome
+    from ce_cli.plan import EvalPlan
     from ce_cli.state.evaluation import EvalState, Statistic
     from ce_cli.tasks.base import Context
     from ce_cli.tasks.binning import Binning
@@ -80,42 +82,42 @@ class BinScored(Scored):
     divergence: Divergence | None
     soft: Ints | None = None  # the rows of the divergence: all
 
+    def row_means(self, plan: EvalPlan) -> dict[str, RowMean]:
+        """Return accuracy and the scores of distance, and what smoothing and spread targets add."""
+        found = {"accuracy": RowMean(self.correct.astype(np.float64)), "rps": RowMean(self.rps)}
+        if self.log_score is not None and self.crps is not None:
+            found.update(log_score=RowMean(self.log_score), crps=RowMean(self.crps))
+        if plan.smoothing or plan.soft:
+            own = None if plan.class_weights is None else np.array(plan.class_weights)[self.cell]
+            found["cross_entropy_unsmoothed"] = RowMean(
+                self.loss if own is None else smoothing.product(own, self.loss), own
+            )
+        return {**found, **divergence_means(plan, self.divergence)}
+
 
 class BinStatistics:
-    """Sums by bin, the rate of hits, the scores of distance, and what lay outside the bins."""
+    """Sums by bin, the rate of hits, and what lay outside the bins."""
 
     def __init__(self, bins: int) -> None:
         self.classes = ClassSums(bins)
         self.hits = Hits()
-        self.scores = {name: Moments() for name in ("log_score", "rps", "crps", "outside")}
-        self.infinite = False
+        self.outside = Moments()
         self.most_outside = 0.0
 
     def add(self, scored: BinScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
         """Add rows of positive weight."""
         self.classes.add(LabelledRows(scored.cell, scored.loss, scored.prob, scored.correct), weight)
         self.hits.add(scored.correct, None, weight)
-        for name, moments in self.scores.items():
-            values: Floats | None = getattr(scored, name)
-            if values is None or len(values) == 0:
-                continue
-            finite = np.isfinite(values)
-            if finite.all():
-                moments.add(values, weight)
-            else:  # a log score is infinite where the loss is
-                self.infinite = True
-                moments.add(values[finite], None if weight is None else weight[finite])
         if scored.outside is not None and len(scored.outside):
+            self.outside.add(scored.outside, weight)
             self.most_outside = max(self.most_outside, float(scored.outside.max()))
 
     def merge(self, other: BinStatistics) -> None:
         """Add what another state has seen."""
         self.classes.merge(other.classes)
         self.hits.merge(other.hits)
-        self.infinite |= other.infinite
+        self.outside.merge(other.outside)
         self.most_outside = max(self.most_outside, other.most_outside)
-        for name, moments in self.scores.items():
-            moments.merge(other.scores[name])
 
 
 class RegressionTask:
@@ -207,12 +209,21 @@ class RegressionTask:
 
     def statistics(self) -> dict[str, Statistic]:
         """Return what is gathered beside the loss."""
-        parts: dict[str, Statistic] = {"bins": BinStatistics(self._context.plan.k)}
-        if self._context.plan.soft:
+        plan = self._context.plan
+        parts: dict[str, Statistic] = {"bins": BinStatistics(plan.k), "means": RowMeans(plan, self._means())}
+        if plan.soft:
             parts["divergence"] = DivergenceStatistics()
-        if self._context.plan.gradients:
-            parts["gradients"] = GradientSums(self._context.plan.k)
+        if plan.gradients:
+            parts["gradients"] = GradientSums(plan.k)
         return parts
+
+    def _scores_of_distance(self) -> list[str]:
+        return ["rps"] if self._log_widths is None else ["log_score", "rps", "crps"]
+
+    def _means(self) -> list[str]:
+        plan = self._context.plan
+        unsmoothed = ["cross_entropy_unsmoothed"] if plan.soft or plan.smoothing else []
+        return [*self._scores_of_distance(), *unsmoothed, *(Divergence._fields if plan.soft else ())]
 
     def summarize(self, state: EvalState) -> Summary:
         """Return every figure."""
@@ -224,12 +235,12 @@ class RegressionTask:
         metrics.update(macro(totals, unit))
         accuracy = gathered.hits.rate()
         if accuracy is not None:
-            error = None if "cluster" in self._context.layout.roles else gathered.hits.standard_error()
-            metrics["accuracy"] = without_unit(plan, accuracy, error, gathered.hits.n - 1)
+            metrics["accuracy"] = without_unit(plan, accuracy, gathered.hits.standard_error(), gathered.hits.n - 1)
         metrics.update(against_prior(totals, mean_loss(totals, None) / unit, unit))
         if plan.soft:
             metrics.update(state.parts["divergence"].means(totals, unit, everywhere=True))
-        metrics.update(self._score_metrics(gathered))
+        metrics = with_errors(plan, metrics, state.parts["means"])
+        metrics.update({name: row_mean(plan, state.parts["means"], name) for name in self._scores_of_distance()})
         rows = with_gradients(class_rows(plan.classes, totals, unit), plan, state)
         return Summary(metrics, rows, issues=_outside_issues(gathered))
 
@@ -356,31 +367,10 @@ class RegressionTask:
         own, other = smoothing.spread(plan.smoothing, plan.smoothing_kind, plan.k)
         return Objective(*smoothing.class_objective(cell, loss, losses, own, other, plan.class_weights))
 
-    # --- figures
-
-    def _score_metrics(self, gathered: BinStatistics) -> dict[str, Metric]:
-        """Return the scores of distance with their intervals, in the report's unit or their own."""
-        found = {}
-        for name in ("log_score", "rps", "crps"):
-            if self._log_widths is None and name != "rps":
-                continue
-            unit = self._context.plan.unit_size if name == "log_score" else 1.0
-            found[name] = self._mean(gathered.scores[name], unit, infinite=gathered.infinite and name == "log_score")
-        return found
-
-    def _mean(self, moments: Moments, unit: float, *, infinite: bool) -> Metric:
-        mean, error = moments.mean(), moments.standard_error()
-        if infinite or mean is None:
-            return Metric(math.inf)
-        value = to_float(mean)
-        if error is None:
-            return Metric(value / unit)
-        return with_interval(self._context.plan, value, error, moments.n - 1, unit)
-
 
 def _outside_issues(gathered: BinStatistics) -> tuple[Issue, ...]:
     """Say how much of the predicted distributions lay beyond the outer edges, and was shared out among the bins."""
-    mean = gathered.scores["outside"].mean()
+    mean = gathered.outside.mean()
     if mean is None or gathered.most_outside < _OUTSIDE:
         return ()
     share = to_float(mean)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ce_cli.block import Block, Objective, Scored
+from ce_cli.block import Block, Objective, RowMean, Scored
 from ce_cli.checks import Fault, RowChecks
 from ce_cli.errors import CeError, Problem
 from ce_cli.kernels import tokens as kernels
@@ -80,6 +80,10 @@ class TokenScored(Scored):
     correct: Bools | None = None
     place: Ints | None = None
 
+    def row_means(self, plan: EvalPlan) -> dict[str, RowMean]:  # noqa: ARG002 - as every task
+        """Return the accuracy, where the most probable token is known."""
+        return {} if self.correct is None else {"accuracy": RowMean(self.correct.astype(np.float64))}
+
 
 class TokenHits:
     """How often the most probable token is the one that came."""
@@ -96,11 +100,14 @@ class TokenHits:
         """Add what another state has seen."""
         self._hits.merge(other._hits)
 
-    def accuracy(self, plan: EvalPlan, *, independent: bool) -> dict[str, Metric]:
-        """Return the share of hits, with its interval where tokens are independent."""
+    def accuracy(self, plan: EvalPlan, sequences: SequenceStatistics | None) -> dict[str, Metric]:
+        """Return the share of hits with its interval, that of sequences as clusters where tokens are of such."""
         rate = self._hits.rate()
-        error = self._hits.standard_error() if independent else None
-        return {} if rate is None else {"accuracy": without_unit(plan, rate, error, self._hits.n - 1)}
+        if rate is None:
+            return {}
+        if sequences is None:
+            return {"accuracy": without_unit(plan, rate, self._hits.standard_error(), self._hits.n - 1)}
+        return {"accuracy": without_unit(plan, rate, sequences.hits().error, sequences.sequences - 1)}
 
 
 class TokensTask:
@@ -219,18 +226,19 @@ class TokensTask:
         plan, gathered = self._context.plan, state.parts.get("sequences")
         metrics = mean_metrics(plan, state)
         counts = {"tokens": state.scored}
+        whole: SequenceStatistics | None = None
         if gathered is None:
             metrics.update(per_token(plan, plain_mean(state), state.loss.n - 1))
         else:
-            whole: SequenceStatistics = gathered.closed()
+            whole = gathered.closed()
+            assert whole is not None  # it was gathered
             self._check_repeated(whole)
             counts["tokens"] = whole.tokens()
             if self._grouped():
                 counts.update(sequences=whole.sequences, unscored_sequences=whole.unscored_sequences)
             metrics.update(self._of_sequences(whole, metrics["cross_entropy"]))
         if "hits" in state.parts:
-            independent = not self._grouped() and "cluster" not in self._layout.roles
-            metrics.update(state.parts["hits"].accuracy(plan, independent=independent))
+            metrics.update(state.parts["hits"].accuracy(plan, whole))
         if plan.own == DOCUMENTS:
             metrics = {name: metric for name, metric in metrics.items() if name not in _OF_TOKENS}
             del counts["tokens"]
@@ -432,9 +440,9 @@ class TokensTask:
         plain_ratio = whole.ratio("loss", "weight")
         averaged = whole.ratio("objective", "objective_weight") if self._reweighed() else plain_ratio
         if math.isfinite(mean.value):
-            metrics["cross_entropy"] = in_unit(plan, averaged, df)
+            metrics["cross_entropy"] = metrics["cross_entropy_finite"] = in_unit(plan, averaged, df)
         if smoothed:
-            metrics["cross_entropy_unsmoothed"] = in_unit(plan, plain_ratio._replace(error=None), df)
+            metrics["cross_entropy_unsmoothed"] = in_unit(plan, plain_ratio, df)
         metrics.update(per_token(plan, plain_ratio, df))
         if self._grouped():
             metrics["sequence_sum_mean"] = in_unit(plan, whole.mean("loss"), df)

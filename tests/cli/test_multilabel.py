@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.command import ce, lines, table, value, write
+from tests.cli.command import ROOT, ce, lines, table, value, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SAMPLE = ROOT / "sample_data"
 TASK = ("--task", "multilabel")
 PREDICTIONS = lines("id,cat,dog,fox", (1, 0.9, 0.2, 0.5), (2, 0.3, 0.8, 0.1), (3, 0.5, 0.5, 0.7), (4, 0.25, 0.5, 0.7))
 LABELS = lines("id,fox,dog,cat", (1, "", "False", "true"), (2, "", "", ""), (3, 0.25, 1, 0), (4, "?", 1, 0))
@@ -208,3 +209,22 @@ def test_percentages_and_log_probabilities_of_another_base(tmp_path: Path) -> No
     report = ce("q.csv", "-l", "y.csv", *TASK, *options, "--json", cwd=tmp_path, expect=0).json
     assert value(report) == pytest.approx((1 - math.log2(0.75)) / 2, rel=1e-15)
     assert value(report, "cross_entropy_label_sum") == pytest.approx(1 - math.log2(0.75), rel=1e-15)
+
+
+NEIGHBOURS = ("traits/neighbours.csv", "--labels", "traits/labels.csv", "--task", "multilabel")
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_names_of_labels_are_legible_in_any_width(width: int) -> None:
+    page = ce(*NEIGHBOURS, cwd=SAMPLE, env={"COLUMNS": str(width)}, expect=0).out
+    rows = page.partition("\nlabels  loss")[2].splitlines()[2:6]
+    assert [row.split()[0] for row in rows] == ["even", "large", "prime", "loop"]
+    assert max(map(len, page.splitlines())) <= width
+
+
+def test_infinite_losses_leave_an_interval_of_the_others() -> None:
+    page = ce(*NEIGHBOURS, "--by", "id:quantiles=2", cwd=SAMPLE, env={"COLUMNS": "100"}, expect=0).out
+    assert "over all other cells\n               95 % confidence interval 0.01" in page
+    heading, *rows = page.partition("\nslices by id")[2].splitlines()[1:4]
+    assert heading.split() == ["slice", "rows", "loss", "infinite", "finite", "loss", "accuracy"]
+    assert sum(int(row.split()[3]) for row in rows) == 4

@@ -142,3 +142,11 @@ def test_log_probabilities_to_another_base_are_told(tmp_path: Path, base: str, r
     ce("p.csv", "--input-base", base, cwd=tmp_path)
     write(tmp_path, p="logprob_a,logprob_b,label\n-1,-3,a\n")
     assert "--input logits" in ce("p.csv", cwd=tmp_path, expect=2).err
+
+
+def test_infinite_losses_of_slices_leave_the_loss_of_the_others() -> None:
+    files = ("digits/neighbours.csv", "--labels", "digits/labels.parquet", "--by", "id:quantiles=2")
+    page = ce(*files, cwd=ROOT / "sample_data", env={"COLUMNS": "100"}, expect=0).out
+    heading, *rows = page.partition("\nslices by id")[2].splitlines()[1:4]
+    assert heading.split() == ["slice", "rows", "loss", "infinite", "finite", "loss", "skill", "accuracy"]
+    assert [row.split()[2:4] + row.split()[5:6] for row in rows] == [["inf", "2", "-inf"]] * 2

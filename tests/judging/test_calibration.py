@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from ce_cli import evaluate
-from ce_cli.judging import calibration
+from ce_cli.judging import calibration_sample
 from ce_cli.kernels.hashing import mixed
 from tests.cli.command import ROOT, ce, validator
 from tests.test_engine import generator_case, write_csv, write_parquet
@@ -249,8 +249,8 @@ def test_the_section_does_not_depend_on_jobs_chunks_or_format(
     folder = tmp_path_factory.mktemp("calibration")
     files = [write_csv(folder / "a.csv", case.columns), write_parquet(folder / "a.parquet", case.columns, 7)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration, "MOST_ROWS", limit)
-        patch.setattr(calibration, "MOST_CELLS", 4 * limit)
+        patch.setattr(calibration_sample, "MOST_ROWS", limit)
+        patch.setattr(calibration_sample, "MOST_CELLS", 4 * limit)
         reports = [
             evaluate(file, calibration=True, jobs=jobs, chunk_rows=chunk, **case.options)
             for file in files
@@ -268,7 +268,7 @@ def test_a_sample_of_the_rows_is_near_all_of_them(monkeypatch: pytest.MonkeyPatc
     outcome, odds = binary_data(20_000, 7, 1.5)
     columns = {"logit": odds, "label": outcome}
     _, whole = judged(columns)
-    monkeypatch.setattr(calibration, "MOST_ROWS", 5000)
+    monkeypatch.setattr(calibration_sample, "MOST_ROWS", 5000)
     _, part = judged(columns)
     assert (part["n"], part["n_used"], part["temperature"]["n_used"]) == (20_000, 5000, 5000)
     assert part["bins"] == whole["bins"]

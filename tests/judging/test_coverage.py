@@ -26,6 +26,7 @@ from ce_cli.state.student_t import t_quantile
 REPLICATIONS = 2000
 LOW, HIGH = 0.935, 0.965  # 3 standard errors of a share of 95 % are 1.46 points
 ROWS = 300
+PLAN = SimpleNamespace()  # of the mean loss alone nothing is asked of it
 # Losses of a model that is right about the probabilities it gives: p is uniform, and the label has it.
 TRUE_MEAN = 0.5  # ∫ -p log p - (1-p) log(1-p) dp
 
@@ -89,7 +90,7 @@ def test_interval_with_sequences_as_clusters():
         ends = np.append(starts[1:], len(loss)) - 1
         state = SequenceStatistics({})
         state.note(Runs(starts, starts, ends, sequence[starts], np.zeros_like(starts), {}))
-        rows = SimpleNamespace(run=sequence, total=loss, tokens=None, smoothed=None)
+        rows = SimpleNamespace(run=sequence, total=loss, tokens=None, smoothed=None, correct=None)
         state.add(rows, None, np.arange(len(loss)))
         whole = state.closed()
         ratio = whole.ratio("loss", "weight")
@@ -117,7 +118,7 @@ def test_bootstrap():
     seeds = iter(range(REPLICATIONS))
 
     def interval(rng):
-        return resampled(BootstrapState(next(seeds), 400, None, repeated=False), losses(rng), np.arange(ROWS))
+        return resampled(BootstrapState(PLAN, next(seeds), 400, None, repeated=False), losses(rng), np.arange(ROWS))
 
     assert LOW <= coverage(interval) <= HIGH
 
@@ -138,7 +139,7 @@ def test_bootstrap_of_clusters():
 
 def test_bootstrap_and_t_agree_on_the_standard_error():
     loss = losses(np.random.default_rng(4), 2000)
-    state = BootstrapState(0, 2000, None, repeated=False)
+    state = BootstrapState(PLAN, 0, 2000, None, repeated=False)
     state.add(SimpleNamespace(scored=Scored(loss=loss), weight=None, rows=np.arange(2000)))
     assert np.std(state.means()["cross_entropy"], ddof=1) == pytest.approx(stats.sem(loss), rel=4 / math.sqrt(2 * 2000))
 
@@ -150,7 +151,7 @@ def test_clustered_interval():
         loss, user = sequences(rng)
         order = rng.permutation(len(loss))  # the rows of a cluster need not stand together
         batch = pa.RecordBatch.from_pydict({"user": pa.array([f"u{one}" for one in user[order].tolist()])})
-        state = ClusterSums()
+        state = ClusterSums(PLAN)
         rows = np.arange(len(loss))
         pair = Pair(rows, rows, batch, batch)
         state.add(JudgedRows(Scored(loss=loss[order]), None, rows, None, None, pair, layout))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import pickle
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ import ce_cli
 from ce_cli.block import Scored
 from ce_cli.errors import CeError
 from ce_cli.judging import slices as module
-from ce_cli.judging.slice_clusters import SliceClusters
+from ce_cli.judging.slice_clusters import SliceClusters, SliceSequences
 from ce_cli.state.groups import Groups
 
 if TYPE_CHECKING:
@@ -362,7 +364,11 @@ def test_slices_of_several_labels() -> None:
     for one in report.slices:
         part = frame[frame.site == one["by"]["site"]]
         whole = ce_cli.evaluate(part.drop(columns="site"), task="multilabel")
-        assert one["metrics"] == {"cross_entropy": whole.to_dict()["metrics"]["cross_entropy"]}
+        expected = whole.to_dict()["metrics"]
+        assert one["metrics"] == {
+            "cross_entropy": expected["cross_entropy"],
+            "accuracy": {"value": expected["accuracy"]["value"]},
+        }
 
 
 def test_slices_of_a_regression() -> None:
@@ -394,7 +400,6 @@ def test_slices_of_tokens(sequences: bool) -> None:
 
 
 def test_slices_of_lists_of_tokens() -> None:
-    import pyarrow as pa
 
     rng = np.random.default_rng(4)
     rows = [(-rng.exponential(size=1 + at % 4)).tolist() for at in range(80)]
@@ -405,3 +410,65 @@ def test_slices_of_lists_of_tokens() -> None:
         whole = ce_cli.evaluate(pa.table({"logprobs": part}), task="tokens")
         assert one["n"] == sum(map(len, part))
         assert one["metrics"]["cross_entropy"]["stderr"] == pytest.approx(whole.cross_entropy.stderr, rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("infinite", [False, True])
+def test_lists_of_tokens_have_the_bits_of_their_rows(weighted, infinite):
+    rng = np.random.default_rng(21)
+    lists = [(-rng.exponential(size=1 + int(size))).tolist() for size in rng.integers(0, 6, 150)]
+    if infinite:
+        lists[3][0] = lists[90][0] = -math.inf
+        lists[4] = [-math.inf]
+    weight = rng.choice([0.0, 0.1, 1.0, 2.7], 150) if weighted else np.ones(150)
+    domain = np.array(["law", "news", "web", "rare"])[np.minimum(rng.integers(0, 300, 150) // 90, 3)]
+    domain[7] = "once"
+    columns = {"domain": domain, "size": rng.normal(size=150), "w": weight}
+    long = {name: np.repeat(values, [len(tokens) for tokens in lists]) for name, values in columns.items()}
+    sequence = np.repeat(np.arange(150), [len(tokens) for tokens in lists])
+    flat = pa.table({"logprob": np.concatenate(lists), "seq": sequence, **long})
+    options = {"task": "tokens", "by": ("domain", "domain*size:edges=0"), **({"weight_col": "w"} if weighted else {})}
+    whole = ce_cli.evaluate(pa.table({"logprobs": lists, **columns}), **options, min_slice=1)
+    assert whole.slices == ce_cli.evaluate(flat, sequence_col="seq", **options, min_slice=1).slices
+    assert any("difference" in one for one in whole.slices) is not infinite
+    for jobs, chunk in ((1, 1), (2, 13)):
+        again = ce_cli.evaluate(
+            pa.table({"logprobs": lists, **columns}), **options, min_slice=1, jobs=jobs, chunk_rows=chunk
+        )
+        assert again.slices == whole.slices
+
+
+def test_memory_of_lists_follows_the_slices():
+    def size(rows):
+        state, rng = SliceSequences(10), np.random.default_rng(22)
+        for start in range(0, rows, 500):
+            numbers = np.repeat(np.arange(start, start + 500), 3)
+            scored = Scored(loss=rng.exponential(size=1500))
+            judged = SimpleNamespace(scored=scored, weight=None, rows=numbers)
+            names = [(f"{number:02d}",) for number in range(40)]
+            clusters = Groups(numbers - start, [*range(start, start + 500)])
+            state.add(Groups(numbers % 40, names), clusters, judged)
+        return len(pickle.dumps(state)), state
+
+    (small, _), (large, state) = size(1000), size(20_000)
+    assert large < 1.3 * small
+    assert state.spread({("01",)})(("01",))[1] is not None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_slices_of_several_labels_have_their_accuracy(weighted):
+    rng = np.random.default_rng(23)
+    prob = rng.uniform(size=(120, 3))
+    label = np.where(rng.uniform(size=(120, 3)) < 0.2, np.nan, rng.choice([0.0, 0.5, 1.0], (120, 3)))
+    label[:, 0] = rng.integers(0, 2, 120)
+    frame = pd.DataFrame(
+        {f"{part}_{at}": values[:, at] for part, values in (("prob", prob), ("label", label)) for at in range(3)}
+    )
+    frame["site"], frame["w"] = rng.choice(["a", "b", "c"], 120), rng.choice([0.0, 0.5, 2.0], 120)
+    options = {"task": "multilabel", **({"weight_col": "w"} if weighted else {})}
+    report = ce_cli.evaluate(frame, by="site", **options)
+    assert ce_cli.evaluate(frame, by="site", **options, chunk_rows=7, jobs=2).slices == report.slices
+    for one in report.slices:
+        part = ce_cli.evaluate(frame[frame["site"] == one["by"]["site"]], **options)
+        assert one["metrics"]["accuracy"]["value"] == part.accuracy.value
+        assert one["metrics"]["cross_entropy"]["stderr"] == pytest.approx(part.cross_entropy.stderr, rel=1e-12)

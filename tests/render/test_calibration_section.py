@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from ce_cli import evaluate
-from ce_cli.judging import calibration
+from ce_cli.judging import calibration_sample
 from ce_cli.render.table import render_table
 from tests.cli.command import ROOT, ce
 
@@ -89,7 +89,7 @@ def test_the_verdict_is_in_words() -> None:
 
 
 def test_a_sample_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "MOST_ROWS", 100)
+    monkeypatch.setattr(calibration_sample, "MOST_ROWS", 100)
     text = "\n".join(section_of(render_table(report_of(), width=120, color=False)))
     assert "bins of all 400 rows, the rest of a sample" in text
     assert "100 rows  of 400, chosen by their numbers" in text

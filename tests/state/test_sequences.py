@@ -23,6 +23,7 @@ class Rows:
     total: np.ndarray
     tokens: np.ndarray | None = None
     smoothed: tuple[np.ndarray, np.ndarray | None] | None = None
+    correct: np.ndarray | None = None
 
 
 def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray, weight: np.ndarray | None) -> None:
@@ -45,7 +46,7 @@ def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray
     there = np.flatnonzero(~unscored)
     if len(there):
         run = None if len(there) == len(ids) and len(ids) % 2 else run[there]
-        state.add(Rows(run, loss[there]), None if weight is None else weight[there], there)
+        state.add(Rows(run, loss[there], correct=loss[there] < 1), None if weight is None else weight[there], there)
 
 
 def gathered(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ce_cli.render.headline import IN_UNIT
+from ce_cli.metrics import IN_UNIT
 from ce_cli.render.page import GAP, Span, entries_of, prose, title_lines
 from ce_cli.render.text import number
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ce_cli.report import Report
+
+
+_MANY = 1000  # from here on three digits are not all that stand before the point
 
 
 def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: ARG001 - the same with colours
@@ -31,7 +34,7 @@ def lines(report: Report, width: int, *, color: bool) -> list[Text]:  # noqa: AR
             name,
             f"{100 * report.confidence:g} % from {number(one['lower'], like=one['value'])} "
             f"to {number(one['upper'], like=one['value'])}" + (f" {report.unit}" if name in IN_UNIT else ""),
-            f"standard error {number(one['stderr'], 3)}",
+            f"standard error {number(one['stderr'], 3 if one['stderr'] < _MANY else 6)}",
         )
         for name, one in found["metrics"].items()
     ]

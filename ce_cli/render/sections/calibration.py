@@ -67,12 +67,15 @@ def _verdict(section: _Section, report: Report, width: int) -> list[Line]:
     found, unit = section["temperature"], report.unit
     if "gain" not in found:
         return prose(Span(GAP), found["reason"], width, WARNING)
+    held = "clusters" if "clusters" in found else "rows"
     losses = f"{number(found['after'], 4)} {unit}, was {number(found['before'], 4)}"
     told = f"after temperature {number(found['value'], 3)}: {losses}"
     verdict = found["verdict"]
     if verdict is not None:
-        return prose(Span(GAP), f"{verdict}, {told} (on rows held out)", width, WARNING)
-    return prose(Span(GAP), f"neither over- nor under-confident beyond chance, {told} (on rows held out)", width, GOOD)
+        return prose(Span(GAP), f"{verdict}, {told} (on {held} held out)", width, WARNING)
+    return prose(
+        Span(GAP), f"neither over- nor under-confident beyond chance, {told} (on {held} held out)", width, GOOD
+    )
 
 
 def _figures(section: _Section, report: Report) -> list[tuple[str, str, str]]:

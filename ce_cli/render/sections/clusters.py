@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def lines(report: Report, width: int, *, color: bool) -> list[Line]:  # noqa: ARG001 - as every section
     """Say how many clusters there are, and how far off the standard error of independent rows is."""
     section = report.sections["clusters"]
-    found = f"column {section['column']}: {plural(section['clusters'], 'cluster')}, the largest has {section['largest']:,} rows"
+    found = f"column {section['column']}: {plural(section['clusters'], 'cluster')}, the largest "
+    found += f"has {plural(section['largest'], 'row')}"
     error, independent = report.metrics["cross_entropy"].stderr, section.get("stderr_independent")
     if error is not None and independent:
         found += f"; the standard error is {number(error / independent, 3)} times that of independent rows"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_SLICES = 20
 _NO_DIFFERENCE = "~"
 # What gives way where lines are short, first things first.
-_GIVE_WAY = ("p", "accuracy", "interval", "share")
+_GIVE_WAY = ("p", "accuracy", "interval", "share", "finite loss")
 
 Slice = dict[str, Any]
 
@@ -80,10 +80,13 @@ def _folded(rest: Sequence[Slice], what: str, small: int) -> str:
 
 
 def _columns(slices: Sequence[Slice], level: float) -> list[Column]:
+    infinite = any(one["infinite"] for one in slices)
     columns = [
         names_column("slice", (", ".join(one["by"].values()) for one in slices)),
         numbers_column("rows", (f"{one['n']:,}" for one in slices)),
         numbers_column("loss", (_metric(one, "cross_entropy") for one in slices)),
+        numbers_column("infinite", (f"{one['infinite']:,}" if infinite else "-" for one in slices)),
+        numbers_column("finite loss", (_finite(one) if infinite else "-" for one in slices)),
         numbers_column("interval", (_interval(one) for one in slices), QUIET),
         numbers_column("skill", (_metric(one, "skill", _percent) for one in slices)),
         numbers_column("accuracy", (_metric(one, "accuracy", _percent) for one in slices)),
@@ -124,6 +127,11 @@ def _interval(one: Slice) -> str:
     return f"{number(metric['lower'], 4, like=metric['value'])} to {number(metric['upper'], 4, like=metric['value'])}"
 
 
+def _finite(one: Slice) -> str:
+    """Return the loss of the rows of a slice that have a finite one, which are all where none is infinite."""
+    return _metric(one, "cross_entropy_finite" if one["infinite"] else "cross_entropy")
+
+
 def _metric(one: Slice, name: str, shown: Callable[[float], str] = cell_number) -> str:
     return _optional(one["metrics"].get(name, {}).get("value"), shown)
 
@@ -134,6 +142,8 @@ def _optional(value: float | None, shown: Callable[[float], str]) -> str:
 
 def _percent(value: float) -> str:
     """Return a share in percent, also a negative one."""
+    if math.isinf(value):
+        return number(value)
     return f"-{percent(-value)}" if value < 0 else percent(value)
 
 
