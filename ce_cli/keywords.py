@@ -18,6 +18,7 @@ from ce_cli.plan import LEAST_REPLICATES, USUAL_REPLICATES, Options
 _COLUMNS = frozenset(name for name in Options.__dataclass_fields__ if name.endswith("_col"))
 _OF_COLUMNS = _COLUMNS | {"cluster", "by", "show", "pred_cols", "models"}
 _BY_TEXT = _OF_COLUMNS | {"positive", "base", "input_base", "reference"}
+_WANTED = {"reference": "a model's name"}
 _BESIDE = ("by", "show", "id_col")
 _EXAMPLES = {
     "bins": "bins='quantile:10', or the edges: bins=[0, 1, 2, 4]",
@@ -103,7 +104,7 @@ def _holds_cells(value: Any) -> bool:
 
 
 def _name(name: str, value: Any) -> str:
-    wanted = "a column's name" if name in _OF_COLUMNS else "text"
+    wanted = "a column's name" if name in _OF_COLUMNS else _WANTED.get(name, "text")
     if isinstance(value, (bytes, bool)) and name != "positive":
         raise _UnfitError(wanted)
     if _holds_cells(value) or (isinstance(value, Iterable) and not isinstance(value, (str, bytes))):
@@ -111,7 +112,7 @@ def _name(name: str, value: Any) -> str:
     if name in _OF_COLUMNS and not isinstance(value, (str, int)):
         raise _UnfitError(wanted)
     if name == "reference" and not isinstance(value, (str, Real)):
-        raise _UnfitError("a model's name")
+        raise _UnfitError(wanted)
     return f"{value:g}" if name in ("base", "input_base") and isinstance(value, float) else str(value)
 
 

@@ -20,7 +20,10 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
         frozenset({"_version", "arrays", "errors", "forks", "metrics", "process", "report"}),
     ),
     ("what slices are asked for, which is a language of its own", frozenset({"slicing"})),
-    ("what was asked for and decided, what columns are, and who does the work", frozenset({"plan", "columns", "workers"})),
+    (
+        "what was asked for and decided, what columns are, and who does the work",
+        frozenset({"plan", "columns", "workers"}),
+    ),
     ("what flows between the layers", frozenset({"block"})),
     (
         "decisions on names and on reports; files without their contents",

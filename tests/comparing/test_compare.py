@@ -618,7 +618,7 @@ def test_a_baseline_in_memory(tmp_path: Path) -> None:
     both = compare(models, labels)
     for wrong, why in (
         (models["m0"], "but got a DataFrame"),
-        (3, "but got a int"),
+        (3, "but got 3"),
         (both, "compares several models"),
         (both.to_dict(), "compares several models"),
         ({}, "of schema None"),
