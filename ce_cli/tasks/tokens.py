@@ -18,7 +18,8 @@ from ce_cli.report import Metric
 from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
 from ce_cli.state.hits import Hits
-from ce_cli.state.sequences import Ratio, Runs, SequenceStatistics, run_sums
+from ce_cli.state.run_sums import run_sums
+from ce_cli.state.sequences import Ratio, Runs, SequenceStatistics
 from ce_cli.state.student_t import t_quantile
 from ce_cli.tasks.base import (
     Checked,
