@@ -27,8 +27,8 @@ from ce_cli.readers.keys import text_words
 from ce_cli.readers.lockstep import Shared, in_step
 from ce_cli.slicing import parse_all
 from ce_cli.state.evaluation import objective
-from ce_cli.state.groups import crossed, present
-from ce_cli.state.paired import CLUSTER, UNKNOWN, PairedLosses
+from ce_cli.state.groups import CLUSTER, crossed, present
+from ce_cli.state.paired import UNKNOWN, PairedLosses
 from ce_cli.state.tally import Tally
 from ce_cli.workers import Workers, default_jobs
 

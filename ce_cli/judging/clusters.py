@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,14 +12,15 @@ from ce_cli.judging.base import Aspect, Judgement
 from ce_cli.readers.categories import groups_of
 from ce_cli.report import Issue, Metric
 from ce_cli.state.evaluation import averaged
-from ce_cli.state.exact import ExactSums, add_pairs, factor
 from ce_cli.state.fractions import square_root, to_float
 from ce_cli.state.groups import GroupSums
+from ce_cli.state.ratios import ratio_variance
 from ce_cli.state.tally import Tally
 from ce_cli.tasks.base import with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     from ce_cli.arrays import Bools, Floats
     from ce_cli.judging.base import JudgedRows
@@ -44,10 +44,14 @@ class Values(NamedTuple):
 
 
 class ClusterSums:
-    """Σw and Σwx of every cluster, for each mean."""
+    """Σw and Σwx of every cluster, for each mean.
 
-    def __init__(self) -> None:
+    counts_only: whether rows are counted and nothing is summed, since the task does that.
+    """
+
+    def __init__(self, *, counts_only: bool = False) -> None:
         self.empty = Tally()
+        self._counts_only = counts_only
         self._sums: dict[str, GroupSums] = {}
 
     def add(self, rows: JudgedRows) -> None:
@@ -55,6 +59,10 @@ class ClusterSums:
         groups = groups_of(rows.column("cluster"), empty="")
         if "" in groups.names:
             self.empty.add(rows.numbers("cluster", groups.codes == groups.names.index("")))
+        if self._counts_only:
+            sums = self._of("cross_entropy")
+            sums.count("n", sums.place(groups))
+            return
         for name, found, by in _means(rows):
             usable, values, weight = _usable(found, by)
             sums = self._of(name)
@@ -90,12 +98,7 @@ class ClusterSums:
         sums = self._of(name)
         (totals, total), (weights, weight), count = sums.rounded("total"), sums.rounded("weight", "ones"), len(sums)
         mean = total / weight
-        if count < 2:
-            return mean, None, count
-        products = {(0, 0): ExactSums(), (0, 1): ExactSums(), (1, 1): ExactSums()}
-        add_pairs([factor(totals), factor(weights)], products)
-        xx, xw, ww = (one.total() for one in products.values())
-        return mean, Fraction(count, count - 1) * (xx - 2 * mean * xw + mean**2 * ww) / weight**2, count
+        return mean, ratio_variance(totals, weights, mean, weight), count
 
     def _of(self, name: str) -> GroupSums:
         return self._sums.setdefault(name, GroupSums(("total", "weight"), ("n", "ones")))
@@ -130,6 +133,25 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
     if sums.empty.count:
         raise _without_cluster(context, sums.empty)
     counts = sums.counts()
+    metrics, independent = {}, report.metrics["cross_entropy"].stderr
+    if context.plan.task == "tokens":
+        from ce_cli.tasks.tokens import error_by_sequence  # here, since it is for this task alone
+
+        independent = error_by_sequence(context, state)
+    else:
+        metrics = _clustered(context, sums, report)
+    section = {
+        "column": options.cluster,
+        "clusters": len(counts),
+        "largest": max(counts, default=0),
+        "stderr_independent": independent,
+    }
+    section = {name: value for name, value in section.items() if value is not None}
+    return Judgement(section, metrics, tuple(_issues(len(counts))))
+
+
+def _clustered(context: Context, sums: ClusterSums, report: Report) -> dict[str, Metric]:
+    """Return the means of a report with the errors of clusters."""
     metrics: dict[str, Metric] = {}
     for name in sums.means():
         known = report.metrics.get(name)
@@ -141,14 +163,7 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
             metrics[name] = Metric(known.value)
         else:
             metrics[name] = with_interval(context.plan, to_float(mean), square_root(variance), count - 1, unit)
-    section = {
-        "column": options.cluster,
-        "clusters": len(counts),
-        "largest": max(counts, default=0),
-        "stderr_independent": report.metrics["cross_entropy"].stderr,
-    }
-    section = {name: value for name, value in section.items() if value is not None}
-    return Judgement(section, metrics, tuple(_issues(len(counts))))
+    return metrics
 
 
 def _issues(count: int) -> Iterator[Issue]:
@@ -175,4 +190,9 @@ def _without_cluster(context: Context, empty: Tally) -> CeError:
     )
 
 
-ASPECT = Aspect(lambda context, options: ClusterSums(), _judge)  # noqa: ARG005 - as every aspect
+def _state(context: Context, options: Options) -> ClusterSums:  # noqa: ARG001 - as every aspect
+    # What tokens come to by cluster has more than rows to divide by, bytes and sequences: the task sums it itself.
+    return ClusterSums(counts_only=context.plan.task == "tokens")
+
+
+ASPECT = Aspect(_state, _judge)

@@ -32,6 +32,7 @@ def run_parts(run: Ints) -> tuple[Ints, Ints]:
 
 
 def spread_runs(values: Any, which: Ints, count: int) -> Any:
+    """Return values of some of `count` runs, by their positions, with 0 for the others."""
     result = np.zeros(count, dtype=values.dtype)
     result[which] = values
     return result

@@ -9,151 +9,43 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ce_cli.state.exact import ExactSums, add_pairs, factor
-from ce_cli.state.fractions import square_root, to_float
-from ce_cli.state.run_sums import rounded, run_parts, run_sums, spread_runs
+from ce_cli.state.fractions import square_root
+from ce_cli.state.groups import CLUSTER, GroupSums, present
+from ce_cli.state.ratios import Ratio, ratio_variance
+from ce_cli.state.runs import Fragment, KeptSequences, RunTable, run_table, whole
 from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.kernels.hashing import Words
+    from ce_cli.state.runs import Runs, TokenRows, Whole
 
 _FOLD_RUNS = 1 << 13  # whole sequences that wait to be added together
-
-
-class Runs(NamedTuple):
-    """The sequences of a stretch of rows, in order; every array `(m,)`.
-
-    starts: where each begins in the stretch. first, last: the numbers of their first and last rows. keys: 64 bits that stand
-    for their ids, None where each row is a sequence of its own. unscored: how many of their tokens have no score. sizes: their
-    bytes and words, as arrays that add up to the exact number; NaN where it is not known.
-    """
-
-    starts: Ints
-    first: Ints
-    last: Ints
-    keys: Ints | None
-    unscored: Ints
-    sizes: Mapping[str, Sequence[Floats]]
-
-
-class TokenRows(Protocol):
-    """What scored rows say of their sequences; every array `(n,)`.
-
-    run: the position among the runs of their block, ascending; None where all rows of the block are there. total: the loss
-    of all tokens of the row, nats, without smoothing. tokens: how many those are, None for 1 each.
-    """
-
-    @property
-    def run(self) -> Ints | None:
-        """The position of the row's sequence."""
-
-    @property
-    def total(self) -> Floats:
-        """The loss of the row."""
-
-    @property
-    def tokens(self) -> Floats | None:
-        """The number of its tokens."""
-
-    @property
-    def smoothed(self) -> tuple[Floats, Floats | None] | None:
-        """The loss that is averaged and what it weighs, where that is not the plain one."""
-
-
-@dataclass
-class _Fragment:
-    """A sequence, or a part of one that ends where its block does."""
-
-    first: int
-    last: int
-    key: int
-    open_left: bool
-    open_right: bool
-    counts: tuple[int, int, int]  # scored rows, those with an infinite loss, tokens that are not scored
-    sums: dict[str, Fraction]
-    sizes: dict[str, list[float]]  # numbers that add up to each
-
-
-@dataclass
-class _Table:
-    """The sums of the runs of one block: sums[name] is a list of arrays that add up to the exact sums."""
-
-    runs: Runs
-    scored: Ints
-    infinite: Ints
-    sums: dict[str, list[Floats]] = field(default_factory=dict)
-
-    def take(self, chosen: slice) -> Whole:
-        """Return some of the runs, their sums rounded once."""
-        runs = self.runs
-        n = len(runs.first[chosen])
-        return Whole(
-            runs.first[chosen],
-            None if runs.keys is None else runs.keys[chosen],
-            self.scored[chosen],
-            self.infinite[chosen],
-            runs.unscored[chosen],
-            {name: rounded([part[chosen] for part in parts], n) for name, parts in self.sums.items()},
-            {name: rounded([part[chosen] for part in parts], n) for name, parts in runs.sizes.items()},
-        )
-
-    def fragment(self, at: int, *, open_left: bool, open_right: bool) -> _Fragment:
-        """Return one run with its exact sums."""
-        runs = self.runs
-        assert runs.keys is not None  # a row by itself is whole
-        return _Fragment(
-            int(runs.first[at]),
-            int(runs.last[at]),
-            int(runs.keys[at]),
-            open_left,
-            open_right,
-            (int(self.scored[at]), int(self.infinite[at]), int(runs.unscored[at])),
-            {
-                name: sum((Fraction(float(part[at])) for part in parts), Fraction(0))
-                for name, parts in self.sums.items()
-            },
-            {name: [float(part[at]) for part in parts] for name, parts in runs.sizes.items()},
-        )
-
-
-class Whole(NamedTuple):
-    """Complete sequences; every array `(m,)`. sums: by name, each rounded once."""
-
-    first: Ints
-    keys: Ints | None
-    scored: Ints
-    infinite: Ints
-    unscored: Ints
-    sums: Mapping[str, Floats]
-    sizes: Mapping[str, Floats]
-
-
-class Ratio(NamedTuple):
-    """Σa / Σb over sequences, None where it is infinite, and its standard error with each as a cluster, if there are two."""
-
-    value: Fraction | None
-    error: float | None
 
 
 class SequenceStatistics:
     """What a report says of sequences: means over them, and standard errors with each of them as one cluster.
 
     sizes: those that are known, and whether each is a sum over the rows of a sequence, not told in its first row for all of
-    it. smoothed: whether the loss that is averaged is not the plain one. Sequences without a scored token are counted and
-    enter nothing else; one with an infinite loss makes every mean infinite.
+    it. smoothed: whether the loss that is averaged is not the plain one. clustered: whether it is groups of sequences, CLUSTER,
+    that are the clusters. keeps: whether what each sequence sums to is held, to be paired with others. Sequences
+    without a scored token are counted and enter nothing else; one with an infinite loss makes every mean infinite.
     """
 
     clusters = True
 
-    def __init__(self, sizes: Mapping[str, bool], *, smoothed: bool = False) -> None:
+    def __init__(
+        self, sizes: Mapping[str, bool], *, smoothed: bool = False, clustered: bool = False, keeps: bool = False
+    ) -> None:
         self.sequences = 0
         self.unscored_sequences = 0
         self.infinite = 0
@@ -170,19 +62,27 @@ class SequenceStatistics:
         pairs += [(one, size) for size in self._sizes for one in ("loss", size)]
         self._sums: dict[tuple[str, str | None], ExactSums] = {(name, None): ExactSums() for name in vectors}
         self._sums.update({pair: ExactSums() for pair in pairs})
-        self._by_first: dict[int, _Fragment] = {}
-        self._by_last: dict[int, _Fragment] = {}
+        self._clusters = GroupSums(self._vectors) if clustered else None
+        self._kept: list[KeptSequences] | None = [] if keeps else None
+        self._names: dict[str, dict[int, str]] = {}
+        self.changes: dict[str, Tally] = {}  # rows that belong to another group than the row before in their sequence
+        self._by_first: dict[int, Fragment] = {}
+        self._by_last: dict[int, Fragment] = {}
         self._finished: list[Whole] = []
         self._waiting = 0
         self._keys: list[Ints] = []
         self._firsts: list[Ints] = []
-        self._pending: _Table | None = None
+        self._pending: RunTable | None = None
 
     def note(self, runs: Runs) -> None:
         """Learn which sequences the rows of a block belong to; what of it is scored follows by `add`, if anything."""
         self._settle()
+        for name, own in runs.groups.items():
+            self.changes.setdefault(name, Tally()).add(own.changes)
+            if self._kept is not None:
+                self._names.setdefault(name, {}).update(own.names)
         zeros = np.zeros(len(runs.first), dtype=np.int64)
-        self._pending = _Table(runs, zeros, zeros)
+        self._pending = RunTable(runs, zeros, zeros)
 
     def add(self, scored: TokenRows, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - runs know their rows
         """Add the rows of positive weight of the block that was noted last."""
@@ -205,6 +105,14 @@ class SequenceStatistics:
             self._sums[pair].merge(sums)
         self._keys += other._keys
         self._firsts += other._firsts
+        if self._clusters is not None and other._clusters is not None:
+            self._clusters.merge(other._clusters)
+        if self._kept is not None:
+            self._kept += other._kept or []
+        for name, names in other._names.items():
+            self._names.setdefault(name, {}).update(names)
+        for name, tally in other.changes.items():
+            self.changes.setdefault(name, Tally()).merge(tally)
         for fragment in sorted(other._by_first.values(), key=lambda one: one.first):
             self._place(replace(fragment))
 
@@ -251,24 +159,52 @@ class SequenceStatistics:
         """Return the sum of a vector over all sequences whose loss is finite."""
         return self._sums[name, None].total()
 
-    def ratio(self, upper: str, lower: str) -> Ratio:
-        """Return Σa / Σb and √(C/(C-1) Σ (a - μb)²) / Σb over C sequences, μ being the ratio (Cochran 1977, section 6)."""
+    @property
+    def units(self) -> int:
+        """How many independent observations there are: the sequences, or their clusters."""
+        return self.sequences if self._clusters is None else len(self._clusters)
+
+    def ratio(self, upper: str, lower: str, *, by_sequence: bool = False) -> Ratio:
+        """Return Σa / Σb and √(C/(C-1) Σ (a - μb)²) / Σb over C sequences, μ being the ratio (Cochran 1977, section 6).
+
+        by_sequence: whether sequences count as independent where clusters of them are known.
+        """
         a, b, count = self.total(upper), self.total(lower), self.sequences
         mean = a / b
+        if self._clusters is not None and not by_sequence:
+            one, two = (self._clusters.rounded(name)[0] for name in (upper, lower))
+            return _with_error(mean, ratio_variance(one, two, mean, b))
         if count < 2:
             return Ratio(mean, None)
         squares = self._product(upper, upper) - 2 * mean * self._product(upper, lower)
         squares += mean**2 * self._product(lower, lower)
-        return Ratio(mean, square_root(Fraction(count, count - 1) * squares / b**2))
+        return _with_error(mean, Fraction(count, count - 1) * squares / b**2)
 
     def mean(self, name: str) -> Ratio:
-        """Return the mean over sequences, each counting the same, and its standard error s/√C."""
+        """Return the mean over sequences, each counting the same, and its standard error: s/√C, or that of clusters."""
         count = self.sequences
         mean = self.total(name) / count
+        if self._clusters is not None:
+            sums, counts = self._clusters.rounded(name)[0], np.array(self._clusters.counts("n"), dtype=np.float64)
+            return _with_error(mean, ratio_variance(sums, counts, mean, Fraction(count)))
         if count < 2:
             return Ratio(mean, None)
         squares = self._product(name, name) - mean**2 * count
-        return Ratio(mean, square_root(squares / (count - 1) / count))
+        return _with_error(mean, squares / (count - 1) / count)
+
+    def kept(self) -> KeptSequences:
+        """Return all sequences, where they are kept; after the last block."""
+        assert self._kept  # asked for, and a report without any sequence is an error
+        first, *_ = self._kept
+        keys = [one.keys for one in self._kept if one.keys is not None]
+        return KeptSequences(
+            np.concatenate([one.first for one in self._kept]),
+            np.concatenate(keys) if keys else None,
+            np.concatenate([one.scored for one in self._kept]),
+            {name: np.concatenate([one.sums[name] for one in self._kept]) for name in first.sums},
+            {name: np.concatenate([one.groups[name] for one in self._kept]) for name in first.groups},
+            self._names,
+        )
 
     def _product(self, one: str, two: str) -> Fraction:
         return self._sums[one, two].total()
@@ -290,7 +226,7 @@ class SequenceStatistics:
         self._place(table.fragment(0, open_left=not start, open_right=False))
         self._place(table.fragment(count - 1, open_left=False, open_right=True))
 
-    def _place(self, fragment: _Fragment) -> None:
+    def _place(self, fragment: Fragment) -> None:
         """Keep a fragment, and join it with those that end before its first row or begin after its last."""
         self._keep(fragment)
         left = self._by_last.get(fragment.first - 1)
@@ -303,16 +239,19 @@ class SequenceStatistics:
                 self._remove(one)
                 self._finish(one)
 
-    def _join(self, left: _Fragment, right: _Fragment) -> _Fragment:
+    def _join(self, left: Fragment, right: Fragment) -> Fragment:
         """Let two neighbours meet: one sequence, or two with a border between them. Return the one on the right."""
         if not (left.open_right and right.open_left):
             return right
         if left.key != right.key:
             left.open_right = right.open_left = False
             return right
+        for name, (group, _) in right.groups.items():
+            if left.groups[name][1] != group:
+                self.changes[name].add(np.array([right.first]))
         self._remove(left)
         self._remove(right)
-        joined = _Fragment(
+        joined = Fragment(
             left.first,
             right.last,
             left.key,
@@ -324,17 +263,18 @@ class SequenceStatistics:
                 for name in {**left.sums, **right.sums}
             },
             {name: size + right.sizes[name] if self._sizes[name] else size for name, size in left.sizes.items()},
+            {name: (group, right.groups[name][1]) for name, (group, _) in left.groups.items()},
         )
         self._keep(joined)
         return joined
 
-    def _keep(self, fragment: _Fragment) -> None:
+    def _keep(self, fragment: Fragment) -> None:
         self._by_first[fragment.first] = self._by_last[fragment.last] = fragment
 
-    def _remove(self, fragment: _Fragment) -> None:
+    def _remove(self, fragment: Fragment) -> None:
         del self._by_first[fragment.first], self._by_last[fragment.last]
 
-    def _finish(self, fragment: _Fragment) -> None:
+    def _finish(self, fragment: Fragment) -> None:
         self._take(whole(fragment))
 
     def _take(self, sequences: Whole) -> None:
@@ -357,6 +297,9 @@ class SequenceStatistics:
             self._keys.append(np.concatenate([one.keys for one in waiting if one.keys is not None]))
             self._firsts.append(np.concatenate([one.first for one in waiting]))
         there = scored > 0
+        groups = {name: np.concatenate([one.groups[name] for one in waiting]) for name in waiting[0].groups}
+        if self._kept is not None:
+            self._kept.append(self._held(waiting, there, infinite, groups))
         self.sequences += int(np.count_nonzero(there))
         self.unscored_sequences += int(np.count_nonzero(~there))
         self.infinite += int(np.count_nonzero(infinite))
@@ -372,6 +315,29 @@ class SequenceStatistics:
         pairs = {(at[one], -1 if two is None else at[two]): sums for (one, two), sums in self._sums.items()}
         if fine.any():
             add_pairs([factor(values) for values in vectors.values()], pairs)
+            if self._clusters is not None:
+                clusters = groups[CLUSTER][fine]
+                placed = self._clusters.place(present(np.arange(len(clusters)), clusters.tolist()))
+                self._clusters.count("n", placed)
+                for name, values in vectors.items():
+                    self._clusters.add(name, placed, values)
+
+    def _held(
+        self, waiting: Sequence[Whole], scored: Bools, infinite: Bools, groups: Mapping[str, Words]
+    ) -> KeptSequences:
+        everything = np.ones(len(scored), dtype=np.bool_)
+        names = [name for name in self._vectors if name not in (*self._sizes, "mean")]
+        sums = {name: _column(waiting, name, everything) for name in ("tokens", *names)}
+        for name in {"loss", "objective"} & sums.keys():
+            sums[name] = np.where(infinite, math.inf, sums[name])
+        sums.update({name: np.concatenate([one.sizes[name] for one in waiting]) for name in self._sizes})
+        # The same arrays as those that tell whether a sequence comes back, where there are any.
+        first = self._firsts[-1] if waiting[0].keys is not None else np.concatenate([one.first for one in waiting])
+        return KeptSequences(first, self._keys[-1] if waiting[0].keys is not None else None, scored, sums, groups, {})
+
+
+def _with_error(value: Fraction, variance: Fraction | None) -> Ratio:
+    return Ratio(value, None if variance is None else square_root(variance))
 
 
 def _column(waiting: Sequence[Whole], name: str, chosen: Bools) -> Floats:
@@ -379,57 +345,3 @@ def _column(waiting: Sequence[Whole], name: str, chosen: Bools) -> Floats:
     parts = [one.sums[name] if name in one.sums else np.zeros(len(one.first)) for one in waiting]
     joined: Floats = np.concatenate(parts)[chosen]
     return joined
-
-
-def whole(fragment: _Fragment) -> Whole:
-    """Return a fragment that is a whole sequence, its sums rounded once."""
-    scored, infinite, unscored = (np.array([count]) for count in fragment.counts)
-    return Whole(
-        np.array([fragment.first]),
-        np.array([fragment.key]),
-        scored,
-        infinite,
-        unscored,
-        {name: np.array([to_float(total)]) for name, total in fragment.sums.items()},
-        {name: np.array([math.fsum(parts)]) for name, parts in fragment.sizes.items()},
-    )
-
-
-def run_table(runs: Runs, scored: TokenRows, weight: Floats | None) -> _Table:
-    """Return the sums of a block by its runs: of loss and weight, and of what is averaged where that is something else."""
-    run, total, count = scored.run, scored.total, len(runs.first)
-    which, starts = (None, runs.starts) if run is None else run_parts(run)
-    lengths = np.diff(starts, append=len(total))
-
-    def spread(parts: Sequence[Any]) -> list[Any]:
-        return [*parts] if which is None else [spread_runs(part, which, count) for part in parts]
-
-    vectors = {"loss": total if weight is None else _product(total, weight)}
-    sums: dict[str, list[Floats]] = {}
-    if scored.tokens is None:
-        sums["tokens"] = [lengths.astype(np.float64)]
-    else:
-        vectors["tokens"] = scored.tokens
-    if weight is not None:
-        vectors["weight"] = weight if scored.tokens is None else scored.tokens * weight
-    if scored.smoothed is not None:
-        loss, own = scored.smoothed
-        by = np.ones(len(total)) if weight is None else weight
-        own = by if own is None else own * by
-        vectors.update(objective=_product(loss, own), objective_weight=own)
-    infinite = np.zeros(len(starts), dtype=np.int64)
-    for name, values in vectors.items():
-        finite = None if np.maximum.reduce(values, initial=0.0) < math.inf else np.isfinite(values)
-        if name == "loss" and finite is not None:
-            infinite = np.add.reduceat((~finite).astype(np.int64), starts)
-        sums[name] = run_sums(values if finite is None else np.where(finite, values, 0.0), starts)
-    if weight is None:
-        sums["weight"] = sums["tokens"]
-    table = {name: spread(parts) for name, parts in sums.items()}
-    scored_rows, infinite = spread([lengths, infinite])
-    return _Table(runs, scored_rows, infinite, table)
-
-
-def _product(loss: Floats, weight: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        return np.where(weight > 0, loss, 0.0) * weight

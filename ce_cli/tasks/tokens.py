@@ -17,9 +17,12 @@ from ce_cli.readers.arrays import cell_text, nulls, numbers, plain, texts
 from ce_cli.report import Metric
 from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
+from ce_cli.state.groups import CLUSTER
 from ce_cli.state.hits import Hits
+from ce_cli.state.ratios import Ratio
 from ce_cli.state.run_sums import run_sums
-from ce_cli.state.sequences import Ratio, Runs, SequenceStatistics
+from ce_cli.state.runs import Runs
+from ce_cli.state.sequences import SequenceStatistics
 from ce_cli.state.student_t import t_quantile
 from ce_cli.tasks.base import (
     Checked,
@@ -36,7 +39,7 @@ from ce_cli.tasks.base import (
 )
 from ce_cli.tasks.scores import check_scores
 from ce_cli.tasks.token_columns import DOCUMENTS
-from ce_cli.tasks.token_rows import POSITION, TokenChecks, positions, sequences_of, unfolded
+from ce_cli.tasks.token_rows import POSITION, TokenChecks, positions, run_groups, sequences_of, unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from ce_cli.labels import Encoded
     from ce_cli.plan import EvalPlan
     from ce_cli.state.evaluation import EvalState, Statistic
+    from ce_cli.state.runs import RunGroups
     from ce_cli.tasks.base import Context
     from ce_cli.tasks.multiclass import MulticlassTask
     from ce_cli.tasks.token_rows import Sequences
@@ -208,7 +212,12 @@ class TokensTask:
         """Return what is gathered beside the loss."""
         parts: dict[str, Statistic] = {}
         if self.gathers_sequences():
-            parts["sequences"] = SequenceStatistics(self.summed_sizes(), smoothed=self._reweighed())
+            parts["sequences"] = SequenceStatistics(
+                self.summed_sizes(),
+                smoothed=self._reweighed(),
+                clustered=CLUSTER in self._layout.roles,
+                keeps=self._context.keeps_sequences,
+            )
         if self._classes is not None:
             parts["hits"] = TokenHits()
         if self._context.plan.gradients:
@@ -225,6 +234,7 @@ class TokensTask:
         else:
             whole: SequenceStatistics = gathered.closed()
             self._check_repeated(whole)
+            self._check_groups(whole)
             counts["tokens"] = whole.tokens()
             if self._grouped():
                 counts.update(sequences=whole.sequences, unscored_sequences=whole.unscored_sequences)
@@ -265,7 +275,16 @@ class TokensTask:
 
     def gathers_sequences(self) -> bool:
         """Tell whether anything is asked of sequences, or of tokens beyond the mean of what is averaged."""
-        return bool(self._grouped() or self._sizes or self._reweighed())
+        asked = self._context.keeps_sequences or CLUSTER in self._layout.roles
+        return bool(asked or self._grouped() or self._sizes or self._reweighed())
+
+    def _groups(self, pair: Pair, sequences: Sequences) -> dict[str, RunGroups]:
+        """Return what sequences belong to: clusters, and slices where these are to be made of whole sequences."""
+        slices = (
+            [role for role in self._layout.roles if role.startswith("by:")] if self._context.keeps_sequences else []
+        )
+        clusters = [CLUSTER] if CLUSTER in self._layout.roles else []
+        return {role: run_groups(self._column(pair, role), sequences, pair.rows) for role in (*clusters, *slices)}
 
     def _reweighed(self) -> bool:
         """Tell whether the loss that is averaged is not the plain one."""
@@ -381,6 +400,7 @@ class TokensTask:
             sequences.keys(),
             without,
             parts,
+            self._groups(pair, sequences),
         )
 
     def _prob(self, scored: TokenScored, rows: slice) -> Floats:
@@ -419,6 +439,29 @@ class TokensTask:
             )
         )
 
+    def _check_groups(self, whole: SequenceStatistics) -> None:
+        """Raise bad_option where a sequence belongs to two clusters, or to two of the slices that are made of sequences."""
+        for role, rows in whole.changes.items():
+            if not rows.count:
+                continue
+            place = self._layout.roles[role]
+            told = "cluster" if role == CLUSTER else "slice"
+            hint = "a cluster is made of whole sequences, such as the sentences of a document"
+            if role != CLUSTER:
+                hint = "models are compared in slices of whole sequences: cut the tokens of each model by itself"
+            raise CeError(
+                Problem(
+                    "bad_option",
+                    f"in {rows.count:,} row{'' if rows.count == 1 else 's'} the {told} is not that of the row before, which is "
+                    "of the same sequence",
+                    self._context.predictions_path if place.side == "predictions" else self._context.labels_path,
+                    place.column,
+                    rows.first,
+                    rows.count,
+                    hint,
+                )
+            )
+
     def _of_sequences(self, whole: SequenceStatistics, mean: Metric) -> dict[str, Metric]:
         """Return what the losses of sequences come to, and the mean with each of them as a cluster."""
         plan = self._context.plan
@@ -428,7 +471,7 @@ class TokensTask:
         if whole.infinite:
             infinite = dict.fromkeys(names, Metric(math.inf))
             return {**infinite, **dict.fromkeys(size_metrics(whole), Metric(math.inf))}
-        df = whole.sequences - 1
+        df = whole.units - 1
         metrics: dict[str, Metric] = {}
         plain_ratio = whole.ratio("loss", "weight")
         averaged = whole.ratio("objective", "objective_weight") if self._reweighed() else plain_ratio
@@ -442,6 +485,18 @@ class TokensTask:
             metrics["sequence_mean"] = in_unit(plan, whole.mean("mean"), df)
         metrics.update(per_size(plan, whole))
         return metrics
+
+
+def error_by_sequence(context: Context, state: EvalState) -> float | None:
+    """Return the standard error of the mean loss with sequences as clusters, whatever these are part of; None for infinity."""
+    whole: SequenceStatistics = state.parts["sequences"].closed()
+    if whole.infinite:
+        return None
+    reweighed = bool(context.plan.smoothing or context.plan.class_weights)
+    error = whole.ratio(
+        *(("objective", "objective_weight") if reweighed else ("loss", "weight")), by_sequence=True
+    ).error
+    return None if error is None else error / context.plan.unit_size
 
 
 def _of_classes(context: Context) -> MulticlassTask:
@@ -521,7 +576,7 @@ def size_metrics(whole: SequenceStatistics) -> list[str]:
 
 def per_size(plan: EvalPlan, whole: SequenceStatistics) -> dict[str, Metric]:
     """Return the loss by bytes and words, where all are known."""
-    metrics, df = {}, whole.sequences - 1
+    metrics, df = {}, whole.units - 1
     if whole.known("bytes"):
         ratio = whole.ratio("loss", "bytes")
         metrics["bits_per_byte"] = _on_log_scale(plan, ratio, df)
