@@ -82,8 +82,9 @@ class Difference:
     p_adjusted: after Holm, over all candidates. detected: whether p_adjusted is below 1 - confidence. smallest_detectable:
     the difference that this number of rows detects at that level in 80 of 100 cases. All of these are None where there is no
     test: with an infinite loss, or a single row. wins, losses, ties: rows where the candidate's loss is smaller, larger, the
-    same; share_improved: wins / rows. infinite: rows where either loss is infinite. bootstrap: None where it was not
-    asked for. by_class, by_slice: the largest part first.
+    same; share_improved: wins / rows. infinite: rows where either loss is infinite. per: of tokens, for which sequences take
+    the place of rows in all of this, what the mean losses are by, "token", "byte" or "sequence"; None in other tasks.
+    bootstrap: None where it was not asked for. by_class, by_slice: the largest part first.
     """
 
     model: str
@@ -103,6 +104,7 @@ class Difference:
     ties: int
     share_improved: float
     infinite: int
+    per: str | None = None
     bootstrap: Bootstrap | None = None
     by_class: tuple[ClassPart, ...] = ()
     by_slice: tuple[SlicePart, ...] = ()
@@ -146,6 +148,11 @@ class Comparison:
     def same_rows(self) -> bool:
         """True where no model has scored a row that another has not."""
         return not any(one.only_model or one.only_reference for one in self.comparison)
+
+    @property
+    def per(self) -> str | None:
+        """What losses of tokens are compared by: "token", "byte" or "sequence"; None in other tasks."""
+        return self.comparison[0].per
 
     @property
     def passed(self) -> bool:
@@ -212,7 +219,7 @@ def _flat(row: Rank | Difference) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for one in fields(row):
         value = getattr(row, one.name)
-        if one.name in _PARTS:
+        if one.name in _PARTS or (one.name == "per" and value is None):
             continue
         if one.name == "bootstrap":
             flat |= {"p_bootstrap": value.p} if value is not None else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,19 +25,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ce_cli.baseline import Baseline
-    from ce_cli.comparing.entrants import Entrant
     from ce_cli.comparing.pairing import Paired
     from ce_cli.plan import EvalPlan, Options
     from ce_cli.report import Report
     from ce_cli.state.paired import PairedLosses
+    from ce_cli.state.paired_totals import PairedTotals
+
+    Losses = PairedLosses | PairedTotals
 
 POWER = 0.8  # with which the smallest detectable difference is detected
+# The metric whose difference is paired where losses are compared by something else than what `cross_entropy` is by.
+_PAIRED: Mapping[str | None, str] = {"byte": "bits_per_byte", "sequence": "sequence_sum_mean"}
+# Metrics that can be compared between models that cut a text into other tokens.
+_BY_TEXT = ("bits_per_byte", "byte_perplexity", "word_perplexity", "sequence_sum_mean")
 
 
-def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
+def compared(paired: Paired) -> Comparison:
     """Return what a run of several models came to."""
+    entrants, losses = paired.entrants, paired.losses
     names = [one.name for one in entrants]
-    plan, options, losses = entrants[0].context.plan, entrants[0].options, paired.losses
+    plan, options = entrants[0].context.plan, entrants[0].options
     differences = _adjusted(
         [_difference(plan, options, names, losses, at) for at in range(1, len(names))], plan.confidence
     )
@@ -46,7 +54,7 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
     ]
     first = reports[0]
     for at, difference in enumerate(differences, start=1):
-        reports[at] = _with_deltas(reports[at], first, difference)
+        reports[at] = _with_deltas(plan, reports[at], first, difference)
     reports[0] = replace(first, no_deltas=f"{names[0]} is the reference: the others are compared with it")
     return Comparison(
         version=first.version,
@@ -63,18 +71,35 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
     )
 
 
-def _with_deltas(report: Report, reference: Report, difference: Difference) -> Report:
-    """Return a candidate's report with its deltas: of the paired loss alone where the metrics are those of different rows."""
-    if not (difference.only_model or difference.only_reference):
-        return replace(report, deltas=deltas(report.metrics, reference.metrics, difference.difference))
-    paired = {} if difference.difference is None else {"cross_entropy": difference.difference}
-    return replace(report, deltas=paired, no_deltas="the models were not scored on the same rows")
+def _with_deltas(plan: EvalPlan, report: Report, reference: Report, difference: Difference) -> Report:
+    """Return a candidate's report with its deltas: of the paired loss alone where the metrics are those of different rows.
+
+    Where tokens are not the same ones, nothing by token is compared.
+    """
+    metric, paired = difference.difference, {}
+    name = _PAIRED.get(difference.per, "cross_entropy")
+    if metric is not None:
+        paired = {name: _in_bits(plan, metric) if name == "bits_per_byte" else metric}
+    if difference.only_model or difference.only_reference:
+        rows = "rows" if difference.per is None else "sequences"
+        return replace(report, deltas=paired, no_deltas=f"the models were not scored on the same {rows}")
+    if name == "cross_entropy":
+        return replace(report, deltas=deltas(report.metrics, reference.metrics, paired))
+    alike = {one: report.metrics[one] for one in _BY_TEXT if one in report.metrics}
+    why = f"the models cut the text into other tokens, so that there is delta.{name}, but none of a figure by token"
+    return replace(report, deltas=deltas(alike, reference.metrics, paired), no_deltas=why)
+
+
+def _in_bits(plan: EvalPlan, metric: Metric) -> Metric:
+    bits = plan.unit_size / math.log(2.0)
+    bounds = (metric.stderr, metric.lower, metric.upper)
+    return Metric(metric.value * bits, *(None if one is None else one * bits for one in bounds))
 
 
 def deltas(
-    metrics: Mapping[str, Metric], reference: Mapping[str, Metric], paired: Metric | None = None
+    metrics: Mapping[str, Metric], reference: Mapping[str, Metric], paired: Mapping[str, Metric] = MappingProxyType({})
 ) -> dict[str, Metric]:
-    """Return how metrics differ from those of a reference that has them too; `paired` is that of the mean loss.
+    """Return how metrics differ from those of a reference that has them too; `paired` are differences that are known better.
 
     Absent where both are infinite, since their difference is no number.
     """
@@ -84,12 +109,10 @@ def deltas(
             difference = metric.value - reference[name].value
             if not math.isnan(difference):
                 found[name] = Metric(difference + 0.0)
-    if paired is not None:
-        found["cross_entropy"] = paired
-    return found
+    return {**found, **paired}
 
 
-def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: PairedLosses, at: int) -> Difference:
+def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: Losses, at: int) -> Difference:
     found = losses.difference(at)
     metric, t, df, p, smallest = None, None, None, None, None
     if found.mean is not None:
@@ -119,6 +142,7 @@ def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: 
         ties=found.ties,
         share_improved=found.wins / found.n,
         infinite=found.infinite,
+        per=losses.per,
         bootstrap=_bootstrap(plan, losses.replicates(at)),
         by_class=_by_class(plan, losses, at),
         by_slice=_by_slice(plan, options, losses, at),
@@ -148,7 +172,7 @@ def _bootstrap(plan: EvalPlan, means: list[float]) -> Bootstrap | None:
     return Bootstrap(p, statistics.stdev(means) / unit, lower / unit, upper / unit)
 
 
-def _infinite(losses: PairedLosses, at: int) -> Metric | None:
+def _infinite(losses: Losses, at: int) -> Metric | None:
     """Return the difference of means of which one is infinite, None where both are."""
     mine, reference = losses.infinite[at], losses.infinite[0]
     if bool(mine) == bool(reference):
@@ -165,7 +189,7 @@ def _adjusted(differences: list[Difference], confidence: float) -> list[Differen
     return result
 
 
-def _by_class(plan: EvalPlan, losses: PairedLosses, at: int) -> tuple[ClassPart, ...]:
+def _by_class(plan: EvalPlan, losses: Losses, at: int) -> tuple[ClassPart, ...]:
     if not losses.classes:
         return ()
     unit = plan.unit_size
@@ -182,7 +206,7 @@ def _by_class(plan: EvalPlan, losses: PairedLosses, at: int) -> tuple[ClassPart,
     return tuple(sorted(parts, key=lambda part: -abs(part.contribution or 0.0)))
 
 
-def _by_slice(plan: EvalPlan, options: Options, losses: PairedLosses, at: int) -> tuple[SlicePart, ...]:
+def _by_slice(plan: EvalPlan, options: Options, losses: Losses, at: int) -> tuple[SlicePart, ...]:
     columns = {
         "*".join(part.text for part in parts): [part.column for part in parts] for parts in parse_all(options.by)
     }
@@ -200,7 +224,7 @@ def _by_slice(plan: EvalPlan, options: Options, losses: PairedLosses, at: int) -
 
 
 def _ranking(
-    plan: EvalPlan, names: Sequence[str], losses: PairedLosses, clustered: Sequence[Report] | None
+    plan: EvalPlan, names: Sequence[str], losses: Losses, clustered: Sequence[Report] | None
 ) -> tuple[Rank, ...]:
     """Return the ranking; where rows come in clusters, intervals are those of the reports, as far as all rows are common."""
     rows = []
@@ -210,10 +234,10 @@ def _ranking(
         metric = Metric(math.inf)
         if not infinite:
             metric = Metric(value / plan.unit_size)
-            if clustered is not None:
+            if clustered is not None and losses.per is None:
                 metric = clustered[at].metrics["cross_entropy"] if losses.scored[at] == losses.n else metric
             elif error is not None:
-                metric = with_interval(plan, value, error, losses.n - 1)
+                metric = with_interval(plan, value, error, losses.units - 1)
         rows.append((infinite, value, Rank(0, name, metric, infinite)))
     rows.sort(key=lambda row: row[:2])
     return tuple(
@@ -221,12 +245,13 @@ def _ranking(
     )
 
 
-def _issues(names: Sequence[str], losses: PairedLosses, differences: Sequence[Difference]) -> list[Issue]:
-    found = []
+def _issues(names: Sequence[str], losses: Losses, differences: Sequence[Difference]) -> list[Issue]:
+    found = _unlike_tokens(names, losses)
+    unit = "row" if losses.per is None else "sequence"
     for at, name in enumerate(names):
         more = losses.scored[at] - losses.n
         if more:
-            rows = f"{more:,} row{'' if more == 1 else 's'}"
+            rows = f"{more:,} {unit}{'' if more == 1 else 's'}"
             message = (
                 f"{rows} that {name} has scored {'is' if more == 1 else 'are'} not common to all models: the ranking "
             )
@@ -238,8 +263,24 @@ def _issues(names: Sequence[str], losses: PairedLosses, differences: Sequence[Di
         message = f"{', '.join(infinite)} {verb} an infinite loss: no t-test is made with it, only wins are counted"
         found.append(Issue("no_paired_test", "warning", message, len(infinite)))
     if losses.n < 30 and any(one.p is not None for one in differences):
-        found.append(Issue("few_pairs", "note", "with so few rows the paired tests are only a rough guide", losses.n))
+        message = f"with so few {unit}s the paired tests are only a rough guide"
+        found.append(Issue("few_pairs", "note", message, losses.n))
     return found
+
+
+def _unlike_tokens(names: Sequence[str], losses: Losses) -> list[Issue]:
+    """Say what losses are compared by where it is not the token."""
+    if losses.per in (None, "token"):
+        return []
+    why = "the files do not say how many tokens a text has"
+    if losses.tokens is not None:
+        counts = ", ".join(f"{name} {count:,}" for name, count in zip(names, losses.tokens, strict=True))
+        why = f"the models cut the same sequences into other tokens ({counts})"
+    if losses.per == "byte":
+        return [Issue("compared_by_byte", "note", f"{why}: losses are compared by byte, which is the same for all")]
+    message = f"{why}: losses are compared by sequence, each counting the same whatever its length"
+    hint = "with --bytes-col or --text-col in all files they are compared by byte"
+    return [Issue("compared_by_sequence", "note", message, hint=hint)]
 
 
 def against(report: Report, baseline: Baseline) -> Report:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ce_cli.slicing import Criterion
     from ce_cli.state.evaluation import EvalState
     from ce_cli.state.groups import Groups
+    from ce_cli.state.paired_totals import PairedTotals
     from ce_cli.tasks.base import Context
 
 _UNSET = UNKNOWN - 1
@@ -272,10 +273,11 @@ class _Together(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """What came of every model by itself, and of all of them together."""
+    """What came of every model by itself, and of all of them together; the models as they were evaluated."""
 
     outcomes: list[Outcome]
-    losses: PairedLosses
+    losses: PairedLosses | PairedTotals
+    entrants: Sequence[Entrant]
 
 
 def run_together(entrants: Sequence[Entrant], options: Options, watcher: Watcher | None = None) -> Paired:
@@ -358,7 +360,7 @@ def _in_step(entrants: Sequence[Entrant], options: Options, watcher: Watcher | N
     whole = _empty(entrants)
     for one in everyone:
         whole.merge(one)
-    outcomes = _all([partial(_conclude, *both) for both in zip(entrants, gathered, strict=True)])
+    outcomes = concluded_all([partial(_conclude, *both) for both in zip(entrants, gathered, strict=True)])
     return _paired(entrants, outcomes, whole)
 
 
@@ -366,7 +368,7 @@ def _conclude(entrant: Entrant, gathered: Gathered) -> Outcome:
     return concluded(entrant.context, gathered, drop=entrant.options.on_invalid == "drop")
 
 
-def _all(concluding: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
+def concluded_all(concluding: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
     """Return the outcomes of all models, or raise with the problems of all of them, each told once."""
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
@@ -394,7 +396,7 @@ def _paired(entrants: Sequence[Entrant], outcomes: list[Outcome], together: _Tog
         raise CeError(*problems)
     if together.paired.n == 0:
         raise CeError(Problem("no_scored_samples", "no row was scored by all models", hint="look at each by itself"))
-    return Paired(outcomes, together.paired)
+    return Paired(outcomes, together.paired, entrants)
 
 
 def _shared(entrants: Sequence[Entrant]) -> list[Job]:
@@ -530,7 +532,7 @@ def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None) -> Paired:
         )
         for model, one in enumerate(entrants)
     ]
-    outcomes = _all(concluding)
+    outcomes = concluded_all(concluding)
     whole = _empty(entrants)
     start = 0
     for losses, weight, label, groups in held.pieces():

@@ -59,6 +59,9 @@ class PairedLosses:
     state(A ∪ B) = state(A) merged with state(B), to the last bit: every sum is exact.
     """
 
+    per = None  # what losses are divided by, where that is not the weight of a row
+    tokens = None
+
     def __init__(
         self,
         models: int,
@@ -150,6 +153,11 @@ class PairedLosses:
         for by, slices in self._slices.items():
             for mine, theirs in zip(slices, other._slices[by], strict=True):
                 mine.merge(theirs)
+
+    @property
+    def units(self) -> int:
+        """How many independent observations a model's mean has, where rows are that."""
+        return self.n
 
     def mean(self, model: int) -> Fraction | None:
         """Return a model's exact mean of the finite losses on the common rows, None where there is none."""

@@ -36,11 +36,14 @@ def ratio_variance(upper: Floats, lower: Floats, ratio: Fraction, whole: Fractio
 
 def ratio_of(upper: Floats, lower: Floats) -> Ratio:
     """Return the ratio of two sums of finite values, `(C,) float64` each, the second positive, and its standard error."""
-    totals = []
-    for values in (upper, lower):
-        sums = ExactSums()
-        sums.add(values)
-        totals.append(sums.total())
-    ratio = totals[0] / totals[1]
-    variance = ratio_variance(upper, lower, ratio, totals[1])
+    whole = total_of(lower)
+    ratio = total_of(upper) / whole
+    variance = ratio_variance(upper, lower, ratio, whole)
     return Ratio(ratio, None if variance is None else square_root(variance))
+
+
+def total_of(values: Floats) -> Fraction:
+    """Return the exact sum of finite values, `(n,) float64`."""
+    sums = ExactSums()
+    sums.add(values)
+    return sums.total()

@@ -232,9 +232,7 @@ class TokensTask:
         if gathered is None:
             metrics.update(per_token(plan, plain_mean(state), state.loss.n - 1))
         else:
-            whole: SequenceStatistics = gathered.closed()
-            self._check_repeated(whole)
-            self._check_groups(whole)
+            whole = self.checked_sequences(gathered)
             counts["tokens"] = whole.tokens()
             if self._grouped():
                 counts.update(sequences=whole.sequences, unscored_sequences=whole.unscored_sequences)
@@ -246,6 +244,13 @@ class TokensTask:
             metrics = {name: metric for name, metric in metrics.items() if name not in _OF_TOKENS}
             del counts["tokens"]
         return Summary(metrics, counts=counts, classes=())
+
+    def checked_sequences(self, gathered: SequenceStatistics) -> SequenceStatistics:
+        """Return the statistics of sequences after the last block. Raises CeError where rows do not make sequences."""
+        whole = gathered.closed()
+        self._check_repeated(whole)
+        self._check_groups(whole)
+        return whole
 
     def describe(self, pair: Pair, row: int, scored: TokenScored, position: int) -> tuple[str, str, float]:
         """Return the token or its place in the list, the most probable one, and the probability of the token."""
