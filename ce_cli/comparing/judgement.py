@@ -67,7 +67,7 @@ def compared(paired: Paired) -> Comparison:
         ),
         ranking=_ranking(plan, names, losses, reports if options.cluster is not None else None),
         comparison=tuple(differences),
-        issues=tuple(_issues(names, losses, differences)),
+        issues=(*_unlike_tokens(names, losses, reports), *_issues(names, losses, differences)),
     )
 
 
@@ -246,7 +246,7 @@ def _ranking(
 
 
 def _issues(names: Sequence[str], losses: Losses, differences: Sequence[Difference]) -> list[Issue]:
-    found = _unlike_tokens(names, losses)
+    found = []
     unit = "row" if losses.per is None else "sequence"
     for at, name in enumerate(names):
         more = losses.scored[at] - losses.n
@@ -268,19 +268,27 @@ def _issues(names: Sequence[str], losses: Losses, differences: Sequence[Differen
     return found
 
 
-def _unlike_tokens(names: Sequence[str], losses: Losses) -> list[Issue]:
-    """Say what losses are compared by where it is not the token."""
+def _unlike_tokens(names: Sequence[str], losses: Losses, reports: Sequence[Report]) -> Iterator[Issue]:
+    """Say what losses are compared by where it is not the token, and where one model pays for less of the text."""
     if losses.per in (None, "token"):
-        return []
+        return
     why = "the files do not say how many tokens a text has"
     if losses.tokens is not None:
         counts = ", ".join(f"{name} {count:,}" for name, count in zip(names, losses.tokens, strict=True))
         why = f"the models cut the same sequences into other tokens ({counts})"
     if losses.per == "byte":
-        return [Issue("compared_by_byte", "note", f"{why}: losses are compared by byte, which is the same for all")]
-    message = f"{why}: losses are compared by sequence, each counting the same whatever its length"
-    hint = "with --bytes-col or --text-col in all files they are compared by byte"
-    return [Issue("compared_by_sequence", "note", message, hint=hint)]
+        yield Issue("compared_by_byte", "note", f"{why}: losses are compared by byte, which is the same for all")
+    else:
+        message = f"{why}: losses are compared by sequence, each counting the same whatever its length"
+        hint = "with --bytes-col or --text-col in all files they are compared by byte"
+        yield Issue("compared_by_sequence", "note", message, hint=hint)
+    left = [sum(report.counts[name] for name in ("unscored", "ignored", "invalid")) for report in reports]
+    if len({*left}) > 1:
+        counts = ", ".join(f"{name} {count:,}" for name, count in zip(names, left, strict=True))
+        message = f"the models may not pay for the same part of the text: of their tokens are not scored {counts}"
+        yield Issue(
+            "unlike_unscored", "warning", message, sum(left), hint="score every token of the text by all models"
+        )
 
 
 def against(report: Report, baseline: Baseline) -> Report:

@@ -60,12 +60,26 @@ def _header(comparison: Comparison, width: int) -> list[Any]:
     classes = f", {plural(len(first.classes), 'class')}: {_listed(first.classes)}" if first.classes else ""
     column = first.columns.labels
     labels = f"column {safe(column[0])}" if len(column) == 1 else f"{len(column):,} columns: {_listed(column)}"
-    entries = [("labels", f"{_file(comparison.labels, room)}, {labels}", ""), ("task", comparison.task + classes, "")]
+    entries = [("task", comparison.task + classes, "" if comparison.per is None else f"compared by {comparison.per}")]
+    if comparison.per is None:  # tokens of several models are not the same ones
+        entries.insert(0, ("labels", f"{_file(comparison.labels, room)}, {labels}", ""))
     entries += _models(comparison, room)
     rows = comparison.comparison[0].rows
     how = {"id": "paired by id", "position": "paired by position"}.get(comparison.models[-1].report.alignment, "")
-    entries.append(("rows", f"{rows:,} common to all models" + (f", {how}" if how else ", in one file"), ""))
+    entries.append(
+        (_units(comparison), f"{rows:,} common to all models" + (f", {how}" if how else ", in one file"), "")
+    )
     return entries_of(entries, width)
+
+
+def _units(comparison: Comparison) -> str:
+    """Return what is paired."""
+    return "rows" if comparison.per is None else "sequences"
+
+
+def _loss_unit(comparison: Comparison) -> str:
+    """Return what a loss is told in."""
+    return comparison.unit if comparison.per is None else f"{comparison.unit} per {comparison.per}"
 
 
 def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
@@ -101,12 +115,12 @@ def _ranking(comparison: Comparison, width: int) -> list[Any]:
             numbers_column("skill", ("-" if skill is None else cell_number(skill.value) for skill in skills))
         )
     if any(rank.infinite for rank in ranks):
-        columns.append(numbers_column("infinite rows", (f"{rank.infinite:,}" for rank in ranks)))
-        if comparison.same_rows:
+        columns.append(numbers_column(f"infinite {_units(comparison)}", (f"{rank.infinite:,}" for rank in ranks)))
+        if comparison.same_rows and comparison.per in (None, "token"):
             columns.append(numbers_column("loss of the rest", (_finite(comparison, rank) for rank in ranks)))
     while needed(columns) > width and len(columns) > 4:
         del columns[-1]
-    title = line_of(Span("ranking", TITLE), Span(f"{GAP}loss in {comparison.unit}, the smallest first", QUIET))
+    title = line_of(Span("ranking", TITLE), Span(f"{GAP}loss in {_loss_unit(comparison)}, the smallest first", QUIET))
     return [title, *grid(columns, width)]
 
 
@@ -154,7 +168,8 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
             columns = [column for column in columns if column.heading != heading]
     reference = cut(safe(comparison.reference.name), 30)
     title = line_of(
-        Span(f"differences from {reference}", TITLE), Span(f"{GAP}in {comparison.unit}, below 0 is better", QUIET)
+        Span(f"differences from {reference}", TITLE),
+        Span(f"{GAP}in {_loss_unit(comparison)}, below 0 is better", QUIET),
     )
     return [title, *grid(columns, width), *_told(comparison, width)]
 
@@ -176,20 +191,19 @@ def _told(comparison: Comparison, width: int) -> list[Any]:
 
 
 def _in_words(row: Difference, comparison: Comparison) -> str:
+    units = _units(comparison)
     if row.detected is None or row.difference is None:
         improved = percent(row.share_improved) if 0 < row.share_improved < 1 else f"{100 * row.share_improved:.0f} %"
         why = f" ({row.infinite:,} with an infinite loss)" if row.infinite else ""
-        return (
-            f"{NOT_DETECTED} {row.model}: no test{why}; better than {row.reference} in {improved} of {row.rows:,} rows"
-        )
+        return f"{NOT_DETECTED} {row.model}: no test{why}; better than {row.reference} in {improved} of {row.rows:,} {units}"
     if row.ties == row.rows:
-        return f"{NOT_DETECTED} {row.model}: its loss is that of {row.reference} in every row"
+        return f"{NOT_DETECTED} {row.model}: its loss is that of {row.reference} in every {units[:-1]}"
     if row.detected or not row.smallest_detectable:
         return ""
-    rows = plural(row.rows, "row")
+    rows = plural(row.rows, units[:-1])
     return (
         f"{NOT_DETECTED} {row.model}: no difference from {row.reference} is detected; {rows} would show one of "
-        f"{number(row.smallest_detectable, 3)} {comparison.unit} in 80 of 100 cases"
+        f"{number(row.smallest_detectable, 3)} {_loss_unit(comparison)} in 80 of 100 cases"
     )
 
 
@@ -251,7 +265,7 @@ def _slices(comparison: Comparison, width: int) -> list[Any]:
     columns = [
         names_column("model", (model for model, _ in found)),
         names_column("slice", (",".join(f"{key}={value}" for key, value in part.by.items()) for _, part in found)),
-        numbers_column("rows", (f"{part.n:,}" for _, part in found)),
+        numbers_column(_units(comparison), (f"{part.n:,}" for _, part in found)),
         Column("difference", tuple(Span("-" if one is None else _signed(one.value)) for one in metrics)),
         _interval_column(f"{100 * comparison.confidence:g} % interval", metrics, signed=True),
         Column(
@@ -268,9 +282,8 @@ def _slices(comparison: Comparison, width: int) -> list[Any]:
     lines = [title, *grid(columns, width)]
     if small:
         rows = sum(part.n for part in comparison.comparison[0].by_slice if part.small)
-        lines += prose(
-            Span(GAP), f"{plural(small, 'small slice')} with {plural(rows, 'row')} are not shown", width, QUIET
-        )
+        units = plural(rows, _units(comparison)[:-1])
+        lines += prose(Span(GAP), f"{plural(small, 'small slice')} with {units} are not shown", width, QUIET)
     return lines
 
 

@@ -118,7 +118,8 @@ class SequenceStatistics:
 
     def closed(self) -> SequenceStatistics:
         """Return the same after the last block, with every fragment whole."""
-        result = copy.deepcopy(self)
+        # What is held is never changed, only added to.
+        result = copy.deepcopy(self, {id(one): one for one in (*self._keys, *self._firsts, *(self._kept or ()))})
         result.close()
         return result
 

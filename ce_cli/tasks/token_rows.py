@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -242,6 +242,14 @@ def _numbers(words: pa.Array) -> pa.Array:
         return words.cast(pa.float64())
     except pa.ArrowInvalid:
         return words
+
+
+def once_a_row(values: Any, rows: Ints) -> Any:
+    """Return the largest of the values of each row that was unfolded at its first token, and 0 at the others, `(n,)`."""
+    starts = _starts(rows)
+    found = np.zeros_like(values)
+    found[starts] = np.maximum.reduceat(values, starts)
+    return found
 
 
 class TokenChecks(RowChecks):

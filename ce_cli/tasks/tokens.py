@@ -39,7 +39,7 @@ from ce_cli.tasks.base import (
 )
 from ce_cli.tasks.scores import check_scores
 from ce_cli.tasks.token_columns import DOCUMENTS
-from ce_cli.tasks.token_rows import POSITION, TokenChecks, positions, run_groups, sequences_of, unfolded
+from ce_cli.tasks.token_rows import POSITION, TokenChecks, once_a_row, positions, run_groups, sequences_of, unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -307,6 +307,7 @@ class TokensTask:
     def all_sizes(self, pair: Pair, sequences: Sequences, members: Bools) -> dict[str, Floats]:
         """Return the sizes of the sequences of a pair over the rows that are `members`, NaN where one is not known."""
         sizes = self.sizes_of(pair, sequences)
+        members = once_a_row(members, pair.rows) if "list" in self._layout.roles else members
         for name, summed in self.summed_sizes().items():
             if summed:
                 values, missing, _ = numbers(self._column(pair, name))
@@ -392,8 +393,9 @@ class TokensTask:
         if self._sizes:
             by = np.ones(len(pair.rows)) if weight is None else weight
             by = by if left_out is None else np.where(left_out, 0.0, by)
+            once = once_a_row(by, pair.rows) if "list" in self._layout.roles else by
             for name, values in sizes.items():
-                parts[name] = _size_sums(values, by, starts)
+                parts[name] = _size_sums(values, once, starts)
             for name, values in self.sizes_of(pair, sequences).items():
                 # Told once for a sequence, which weighs what its tokens do: whatever became of the first of them.
                 parts[name] = [values if weight is None else values * np.maximum.reduceat(by, starts)]
