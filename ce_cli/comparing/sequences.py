@@ -1,7 +1,7 @@
 """Several models of the same texts: what is paired is a sequence of tokens, however each model cuts it.
 
-Each model is evaluated by itself, and what its sequences sum to is held: some 50 bytes for each sequence and model, twice that
-while they are gathered, whatever the number of tokens.
+Each model is evaluated by itself, and what its sequences sum to is held: some 50 bytes for each sequence and model, and three
+times that while they are paired, whatever the number of tokens.
 """
 
 from __future__ import annotations

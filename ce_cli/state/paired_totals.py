@@ -66,14 +66,15 @@ class PairedTotals:
         self.infinite = [int(np.count_nonzero(np.isinf(own))) for own in losses]
         self._whole = total_of(size)
         self.units = self.n if clusters is None else len(clusters.names)
+        self._means = [self._ratio(own) for own in losses]
 
     def mean(self, model: int) -> Fraction | None:
         """Return a model's exact mean over the units whose loss is finite, None where there is none."""
-        return self._ratio(self._losses[model]).value
+        return self._means[model].value
 
     def standard_error(self, model: int) -> float | None:
         """Return the standard error of that mean."""
-        return self._ratio(self._losses[model]).error
+        return self._means[model].error
 
     def difference(self, candidate: int) -> PairedDifference:
         """Return how a model (1 = the first candidate) differs from the reference."""
