@@ -135,7 +135,7 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
     counts = sums.counts()
     metrics, independent = {}, report.metrics["cross_entropy"].stderr
     if context.plan.task == "tokens":
-        from ce_cli.tasks.tokens import error_by_sequence  # here, since it is for this task alone
+        from ce_cli.tasks.token_figures import error_by_sequence  # here, since it is for this task alone
 
         independent = error_by_sequence(context, state)
     else:
