@@ -189,7 +189,12 @@ def compare_data(
     else:
         entrants = of_files(predictions, labels, options)
     entrants = with_reference(entrants, options.reference)
-    comparison = compared(entrants, run_together(entrants, options, watcher))
+    if entrants[0].context.plan.task == "tokens":
+        from ce_cli.comparing.sequences import run_sequences
+
+        comparison = compared(run_sequences(entrants, options, watcher))
+    else:
+        comparison = compared(run_together(entrants, options, watcher))
     if not gates:
         return comparison
     from ce_cli.gates.verdict import judge_models

@@ -19,7 +19,7 @@ class Model:
     """One of the models, and its own report.
 
     common: its metrics on the rows that all models have scored; None where it is those rows that its own report is of, and
-    that of every other model.
+    that of every other model. Of tokens, on the sequences: the one that is paired.
     """
 
     name: str
@@ -112,9 +112,10 @@ class Difference:
     p_adjusted: after Holm, over all candidates. detected: whether p_adjusted is below 1 - confidence. smallest_detectable:
     the difference that this number of rows detects at that level in 80 of 100 cases. All of these are None where there is no
     test: with an infinite loss, or a single row. wins, losses, ties: rows where the candidate's loss is smaller, larger, the
-    same; share_improved: wins / rows. infinite: rows where either loss is infinite. bootstrap: None where it was not
-    asked for. by_class, by_slice: the largest part first. worse_rows, better_rows: the rows where the candidate loses and gains
-    most, the largest difference first.
+    same; share_improved: wins / rows. infinite: rows where either loss is infinite. per: of tokens, for which sequences take
+    the place of rows in all of this, what the mean losses are by, "token", "byte" or "sequence"; None in other tasks.
+    bootstrap: None where it was not asked for. by_class, by_slice: the largest part first. worse_rows, better_rows: the rows
+    where the candidate loses and gains most, the largest difference first; tokens have none.
     """
 
     model: str
@@ -134,6 +135,7 @@ class Difference:
     ties: int
     share_improved: float
     infinite: int
+    per: str | None = None
     bootstrap: Bootstrap | None = None
     by_class: tuple[ClassPart, ...] = ()
     by_slice: tuple[SlicePart, ...] = ()
@@ -177,8 +179,13 @@ class Comparison:
 
     @property
     def same_rows(self) -> bool:
-        """True where no model has scored a row that another has not."""
+        """True where no model has scored a row, or a sequence of tokens, that another has not."""
         return all(model.common is None for model in self.models)
+
+    @property
+    def per(self) -> str | None:
+        """What losses of tokens are compared by: "token", "byte" or "sequence"; None in other tasks."""
+        return self.comparison[0].per
 
     @property
     def passed(self) -> bool:
@@ -250,7 +257,7 @@ def _flat(row: Rank | Difference) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for one in fields(row):
         value = getattr(row, one.name)
-        if one.name in _PARTS:
+        if one.name in _PARTS or (one.name == "per" and value is None):
             continue
         if one.name == "bootstrap":
             flat |= {"p_bootstrap": value.p} if value is not None else {}

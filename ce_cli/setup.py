@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ce_cli.errors import fail
-from ce_cli.judging.aspects import further_roles, refuse_aspects
+from ce_cli.judging.aspects import further_roles
 from ce_cli.plan import TASK_OPTIONS
 from ce_cli.slicing import parse_all
 from ce_cli.tasks import classes
@@ -101,7 +101,6 @@ def prepare(
     for other, own in TASK_OPTIONS.items():
         if other != name:
             refuse(request, name, **dict.fromkeys(own, f"it is for --task {other}"))
-    refuse_aspects(name, options)
     context = classes.prepare(request) if name == _CLASSES else TASKS[name]().prepare(request)
     further = dict(further_roles(request.predictions, request.labels, options))
     if further:

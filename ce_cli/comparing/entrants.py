@@ -107,12 +107,11 @@ def of_files(files: Mapping[str, DataSet], labels: DataSet | None, options: Opti
     problems: list[Problem] = []
     for name, data in files.items():
         try:
-            if labels is None and entrants:
+            # Tokens need no labels, and of several models they are not the same ones: their sequences are paired.
+            if labels is None and entrants and entrants[0].context.plan.task != "tokens":
                 entrants.append(_beside_reference(name, data, entrants[0], options))
             else:
                 entrants.append(Entrant(name, data, labels, prepare(data, labels, options), options))
-            if len(files) > 1:
-                _check_pairable(entrants[0])  # before more is prepared, which labels of tokens would lead astray
         except CeError as error:
             if not entrants:
                 raise
@@ -298,15 +297,6 @@ def with_reference(entrants: Sequence[Entrant], reference: str | None) -> list[E
     return [entrants[first], *entrants[:first], *entrants[first + 1 :]]
 
 
-def _check_pairable(entrant: Entrant) -> None:
-    if entrant.context.plan.task == "tokens":
-        raise fail(
-            "bad_option",
-            "tokens of several models cannot be paired: each model may cut the text in its own way",
-            hint="evaluate the reference with --json, and each other model with --baseline REPORT.json for the differences",
-        )
-
-
 def check_alike(entrants: Sequence[Entrant]) -> None:
     """Raise bad_option where the losses of two models would not be comparable."""
     first = entrants[0]
@@ -315,12 +305,11 @@ def check_alike(entrants: Sequence[Entrant]) -> None:
         if one.plan.task != two.plan.task:
             message = f"{first.name} is of task {one.plan.task}, but {other.name} of {two.plan.task}"
             raise fail("bad_option", message, file=other.predictions.path, hint="say which with --task")
-        _check_pairable(first)
         if one.plan.task == "regression" and one.plan.own.bins.edges != two.plan.own.bins.edges:
             message = f"{first.name} and {other.name} have different bins: their losses cannot be compared"
             raise fail(
                 "bad_option", message, hint="log_score is comparable between bins: evaluate each and compare that"
             )
-        if one.layout.labels != two.layout.labels:
+        if one.plan.task != "tokens" and one.layout.labels != two.layout.labels:
             message = f"{first.name} is judged by {listed(one.layout.labels)}, but {other.name} by {listed(two.layout.labels)}"
             raise fail("bad_option", message, hint="name the label's column with --label-col")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -17,9 +18,12 @@ from ce_cli.kernels.holm import adjusted
 from ce_cli.report import Issue, Metric
 from ce_cli.slicing import parse_all
 from ce_cli.state.fractions import to_float
+from ce_cli.state.paired_totals import PairedTotals
+from ce_cli.state.ratios import Ratio
 from ce_cli.state.student_t import t_quantile, t_two_sided
 from ce_cli.summary import summarize
 from ce_cli.tasks.base import with_interval
+from ce_cli.tasks.token_figures import bits_on_log_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,27 +38,32 @@ if TYPE_CHECKING:
     from ce_cli.state.paired import PairedLosses
     from ce_cli.state.worst import WorstRows
 
+    Losses = PairedLosses | PairedTotals
     _Told = tuple[float, float, str | None, str, str, float, tuple[str | None, ...]]
 
 POWER = 0.8  # with which the smallest detectable difference is detected
+# The metric whose difference is paired where losses are compared by something else than what `cross_entropy` is by.
+_PAIRED: Mapping[str | None, str] = {"byte": "bits_per_byte", "sequence": "sequence_sum_mean"}
+# Metrics that can be compared between models that cut a text into other tokens.
+_BY_TEXT = ("bits_per_byte", "byte_perplexity", "word_perplexity", "sequence_sum_mean")
 
 
-def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
+def compared(paired: Paired) -> Comparison:
     """Return what a run of several models came to."""
+    entrants, losses = paired.entrants, paired.losses
     names = [one.name for one in entrants]
-    plan, options, losses = entrants[0].context.plan, entrants[0].options, paired.losses
+    plan, options = entrants[0].context.plan, entrants[0].options
     differences = _adjusted(
         [_difference(plan, options, names, losses, at) for at in range(1, len(names))], plan.confidence
     )
-    for at, (entrant, moved) in enumerate(zip(entrants[1:], paired.moved, strict=True)):
-        worse, better = (_moved(plan, entrant.context.layout, rows) for rows in (moved.worse, moved.better))
+    for at, moved in enumerate(paired.moved):
+        worse, better = (_moved(plan, entrants[at + 1].context.layout, rows) for rows in (moved.worse, moved.better))
         differences[at] = replace(differences[at], worse_rows=worse, better_rows=better)
     reports = _reports(entrants, paired.outcomes)
-    of_common = reports if paired.same_rows else _reports(bare(entrants), paired.common)
-    shared = [report.metrics for report in of_common]
+    shared, ranked = _of_common(paired, reports)
     first = reports[0]
     for at, difference in enumerate(differences, start=1):
-        reports[at] = replace(reports[at], deltas=deltas(shared[at], shared[0], difference.difference))
+        reports[at] = _with_deltas(plan, reports[at], difference, shared[at], shared[0])
     reports[0] = replace(first, no_deltas=f"{names[0]} is the reference: the others are compared with it")
     return Comparison(
         version=first.version,
@@ -65,10 +74,46 @@ def compared(entrants: Sequence[Entrant], paired: Paired) -> Comparison:
         models=tuple(
             Model(name, at == 0, reports[at], None if paired.same_rows else shared[at]) for at, name in enumerate(names)
         ),
-        ranking=_ranking(names, losses, shared),
+        ranking=_ranking(names, losses, ranked),
         comparison=tuple(differences),
-        issues=tuple(_issues(names, losses, differences)),
+        issues=(*_unlike_tokens(names, losses, reports), *_issues(names, losses, differences)),
     )
+
+
+def _of_common(
+    paired: Paired, reports: Sequence[Report]
+) -> tuple[Sequence[Mapping[str, Metric]], Sequence[Mapping[str, Metric]]]:
+    """Return the metrics of every model on what all models have scored, and those to rank it by.
+
+    Of sequences that are not all of a model's own there is the paired metric alone.
+    """
+    if not isinstance(paired.losses, PairedTotals):
+        found = reports if paired.same_rows else _reports(bare(paired.entrants), paired.common)
+        return (shared := [report.metrics for report in found]), shared
+    losses, plan = paired.losses, paired.entrants[0].context.plan
+    means = [_of_sequences(plan, losses, at) for at in range(len(reports))]
+    if paired.same_rows:
+        return [report.metrics for report in reports], [{"cross_entropy": mean} for mean in means]
+    name = _PAIRED.get(losses.per, "cross_entropy")
+    told = means if name != "bits_per_byte" else [_bits_per_byte(plan, losses, at) for at in range(len(reports))]
+    return [{name: metric} for metric in told], [{"cross_entropy": mean} for mean in means]
+
+
+def _of_sequences(plan: EvalPlan, losses: PairedTotals, at: int) -> Metric:
+    """Return the mean loss of a model on the common sequences, by what they are compared by."""
+    mean, error = losses.mean(at), losses.standard_error(at)
+    if mean is None or losses.infinite[at]:
+        return Metric(math.inf)
+    value = to_float(mean)
+    return Metric(value / plan.unit_size) if error is None else with_interval(plan, value, error, losses.units - 1)
+
+
+def _bits_per_byte(plan: EvalPlan, losses: PairedTotals, at: int) -> Metric:
+    """Return the same in bits, with the interval that the metric has in a report."""
+    mean = losses.mean(at)
+    if mean is None or losses.infinite[at]:
+        return Metric(math.inf)
+    return bits_on_log_scale(plan, Ratio(mean, losses.standard_error(at)), losses.units - 1)
 
 
 def _reports(entrants: Sequence[Entrant], outcomes: Sequence[Outcome]) -> list[Report]:
@@ -90,10 +135,36 @@ def _moved(plan: EvalPlan, layout: Layout, worst: WorstRows) -> tuple[MovedRow, 
     return tuple(found)
 
 
+def _with_deltas(
+    plan: EvalPlan, report: Report, difference: Difference, mine: Mapping[str, Metric], reference: Mapping[str, Metric]
+) -> Report:
+    """Return a candidate's report with its deltas on what all models have scored: of the loss, that which is paired.
+
+    Where tokens are not the same ones, nothing by token is compared.
+    """
+    name, paired = _PAIRED.get(difference.per, "cross_entropy"), {}
+    if difference.difference is not None:
+        metric = difference.difference
+        paired = {name: _in_bits(plan, metric) if name == "bits_per_byte" else metric}
+    if difference.per is not None and (difference.only_model or difference.only_reference):
+        return replace(report, deltas=paired, no_deltas="the models were not scored on the same sequences")
+    if name == "cross_entropy":
+        return replace(report, deltas=deltas(mine, reference, paired))
+    alike = {one: mine[one] for one in _BY_TEXT if one in mine}
+    why = f"the models cut the text into other tokens, so that there is delta.{name}, but none of a figure by token"
+    return replace(report, deltas=deltas(alike, reference, paired), no_deltas=why)
+
+
+def _in_bits(plan: EvalPlan, metric: Metric) -> Metric:
+    bits = plan.unit_size / math.log(2.0)
+    bounds = (metric.stderr, metric.lower, metric.upper)
+    return Metric(metric.value * bits, *(None if one is None else one * bits for one in bounds))
+
+
 def deltas(
-    metrics: Mapping[str, Metric], reference: Mapping[str, Metric], paired: Metric | None = None
+    metrics: Mapping[str, Metric], reference: Mapping[str, Metric], paired: Mapping[str, Metric] = MappingProxyType({})
 ) -> dict[str, Metric]:
-    """Return how metrics differ from those of a reference that has them too; `paired` is that of the mean loss.
+    """Return how metrics differ from those of a reference that has them too; `paired` are differences that are known better.
 
     Absent where both are infinite, since their difference is no number.
     """
@@ -103,12 +174,10 @@ def deltas(
             difference = metric.value - reference[name].value
             if not math.isnan(difference):
                 found[name] = Metric(difference + 0.0)
-    if paired is not None:
-        found["cross_entropy"] = paired
-    return found
+    return {**found, **paired}
 
 
-def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: PairedLosses, at: int) -> Difference:
+def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: Losses, at: int) -> Difference:
     found = losses.difference(at)
     metric, t, df, p, smallest = None, None, None, None, None
     if found.mean is not None:
@@ -138,6 +207,7 @@ def _difference(plan: EvalPlan, options: Options, names: Sequence[str], losses: 
         ties=found.ties,
         share_improved=found.wins / found.n,
         infinite=found.infinite,
+        per=losses.per,
         bootstrap=_bootstrap(plan, losses.replicates(at)),
         by_class=_by_class(plan, losses, at),
         by_slice=_by_slice(plan, options, losses, at),
@@ -167,7 +237,7 @@ def _bootstrap(plan: EvalPlan, means: list[float]) -> Bootstrap | None:
     return Bootstrap(p, statistics.stdev(means) / unit, lower / unit, upper / unit)
 
 
-def _infinite(losses: PairedLosses, at: int) -> Metric | None:
+def _infinite(losses: Losses, at: int) -> Metric | None:
     """Return the difference of means of which one is infinite, None where both are."""
     mine, reference = losses.infinite[at], losses.infinite[0]
     if bool(mine) == bool(reference):
@@ -184,7 +254,7 @@ def _adjusted(differences: list[Difference], confidence: float) -> list[Differen
     return result
 
 
-def _by_class(plan: EvalPlan, losses: PairedLosses, at: int) -> tuple[ClassPart, ...]:
+def _by_class(plan: EvalPlan, losses: Losses, at: int) -> tuple[ClassPart, ...]:
     if not losses.classes:
         return ()
     unit = plan.unit_size
@@ -201,7 +271,7 @@ def _by_class(plan: EvalPlan, losses: PairedLosses, at: int) -> tuple[ClassPart,
     return tuple(sorted(parts, key=lambda part: -abs(part.contribution or 0.0)))
 
 
-def _by_slice(plan: EvalPlan, options: Options, losses: PairedLosses, at: int) -> tuple[SlicePart, ...]:
+def _by_slice(plan: EvalPlan, options: Options, losses: Losses, at: int) -> tuple[SlicePart, ...]:
     columns = {
         "*".join(part.text for part in parts): [part.column for part in parts] for parts in parse_all(options.by)
     }
@@ -218,8 +288,8 @@ def _by_slice(plan: EvalPlan, options: Options, losses: PairedLosses, at: int) -
     return tuple(sorted(parts, key=lambda part: -abs(part.contribution or 0.0)))
 
 
-def _ranking(names: Sequence[str], losses: PairedLosses, metrics: Sequence[Mapping[str, Metric]]) -> tuple[Rank, ...]:
-    """Return the ranking by the metrics of the common rows."""
+def _ranking(names: Sequence[str], losses: Losses, metrics: Sequence[Mapping[str, Metric]]) -> tuple[Rank, ...]:
+    """Return the ranking by the metrics of the common rows, or sequences."""
     rows = []
     for at, (name, found) in enumerate(zip(names, metrics, strict=True)):
         mean, infinite = losses.mean(at), losses.infinite[at]
@@ -230,12 +300,13 @@ def _ranking(names: Sequence[str], losses: PairedLosses, metrics: Sequence[Mappi
     return tuple(replace(row, rank=1 + sum(other < place for other, _ in rows)) for place, row in rows)
 
 
-def _issues(names: Sequence[str], losses: PairedLosses, differences: Sequence[Difference]) -> list[Issue]:
+def _issues(names: Sequence[str], losses: Losses, differences: Sequence[Difference]) -> list[Issue]:
     found = []
+    unit = "row" if losses.per is None else "sequence"
     for at, name in enumerate(names):
         more = losses.scored[at] - losses.n
         if more:
-            rows = f"{more:,} row{'' if more == 1 else 's'}"
+            rows = f"{more:,} {unit}{'' if more == 1 else 's'}"
             message = (
                 f"{rows} that {name} has scored {'is' if more == 1 else 'are'} not common to all models: the ranking "
             )
@@ -247,8 +318,32 @@ def _issues(names: Sequence[str], losses: PairedLosses, differences: Sequence[Di
         message = f"{', '.join(infinite)} {verb} an infinite loss: no t-test is made with it, only wins are counted"
         found.append(Issue("no_paired_test", "warning", message, len(infinite)))
     if losses.n < 30 and any(one.p is not None for one in differences):
-        found.append(Issue("few_pairs", "note", "with so few rows the paired tests are only a rough guide", losses.n))
+        message = f"with so few {unit}s the paired tests are only a rough guide"
+        found.append(Issue("few_pairs", "note", message, losses.n))
     return found
+
+
+def _unlike_tokens(names: Sequence[str], losses: Losses, reports: Sequence[Report]) -> Iterator[Issue]:
+    """Say what losses are compared by where it is not the token, and where one model pays for less of the text."""
+    if losses.per in (None, "token"):
+        return
+    why = "the files do not say how many tokens a text has"
+    if losses.tokens is not None:
+        counts = ", ".join(f"{name} {count:,}" for name, count in zip(names, losses.tokens, strict=True))
+        why = f"the models cut the same sequences into other tokens ({counts})"
+    if losses.per == "byte":
+        yield Issue("compared_by_byte", "note", f"{why}: losses are compared by byte, which is the same for all")
+    else:
+        message = f"{why}: losses are compared by sequence, each counting the same whatever its length"
+        hint = "with --bytes-col or --text-col in all files they are compared by byte"
+        yield Issue("compared_by_sequence", "note", message, hint=hint)
+    left = [sum(report.counts[name] for name in ("unscored", "ignored", "invalid")) for report in reports]
+    if len({*left}) > 1:
+        counts = ", ".join(f"{name} {count:,}" for name, count in zip(names, left, strict=True))
+        message = f"the models may not pay for the same part of the text: of their tokens are not scored {counts}"
+        yield Issue(
+            "unlike_unscored", "warning", message, sum(left), hint="score every token of the text by all models"
+        )
 
 
 def against(report: Report, baseline: Baseline) -> Report:

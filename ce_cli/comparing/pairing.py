@@ -27,8 +27,9 @@ from ce_cli.readers.dealt import Dealt
 from ce_cli.readers.join import NO_COMMON_ID
 from ce_cli.readers.keys import text_words
 from ce_cli.readers.lockstep import Shared, in_step
+from ce_cli.state.groups import CLUSTER
 from ce_cli.state.moved_rows import MovedRows
-from ce_cli.state.paired import CLUSTER, PairedLosses
+from ce_cli.state.paired import PairedLosses
 from ce_cli.workers import Workers, default_jobs
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ce_cli.kernels.hashing import Words
     from ce_cli.plan import Options
     from ce_cli.state.groups import Groups
+    from ce_cli.state.paired_totals import PairedTotals
 
 
 class _LeftOut:
@@ -107,20 +109,21 @@ class _Together(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """What came of every model by itself, and of all of them together.
+    """What came of every model by itself, and of all of them together; the models as they were evaluated.
 
     moved: by candidate. common: what came of every model on the common rows alone, which is that by itself where no model
-    has scored another row.
+    has scored another row. Where sequences are paired there is neither.
     """
 
+    entrants: Sequence[Entrant]
     outcomes: list[Outcome]
-    losses: PairedLosses
-    moved: list[MovedRows]
-    common: list[Outcome]
+    losses: PairedLosses | PairedTotals
+    moved: Sequence[MovedRows] = ()
+    common: Sequence[Outcome] = ()
 
     @property
     def same_rows(self) -> bool:
-        """Whether no model has scored a row that another has not."""
+        """Whether no model has scored a row, or a sequence, that another has not."""
         return all(scored == self.losses.n for scored in self.losses.scored)
 
 
@@ -139,7 +142,7 @@ def run_together(entrants: Sequence[Entrant], options: Options, watcher: Watcher
     """
     first = _pass(entrants, options, watcher)
     together = first.together
-    paired = Paired(first.outcomes, together.paired, together.moved, first.outcomes)
+    paired = Paired(entrants, first.outcomes, together.paired, together.moved, first.outcomes)
     if paired.same_rows:
         return paired
     again = _pass(bare(entrants), options, None, first.common())
@@ -237,7 +240,7 @@ def _in_step(entrants: Sequence[Entrant], options: Options, watcher: Watcher | N
     whole = _empty(entrants)
     for one in everyone:
         whole.merge(one)
-    outcomes = _all([partial(_conclude, *both) for both in zip(entrants, gathered, strict=True)], entrants)
+    outcomes = concluded_all([partial(_conclude, *both) for both in zip(entrants, gathered, strict=True)], entrants)
     _check_common(entrants, whole)
     return _Pass(outcomes, whole, lambda: whole.left_out.others(max(count.labels for count in counts)))
 
@@ -246,7 +249,7 @@ def _conclude(entrant: Entrant, gathered: Gathered) -> Outcome:
     return concluded(entrant.context, gathered, drop=entrant.options.on_invalid == "drop")
 
 
-def _all(concluding: Sequence[Callable[[], Outcome]], entrants: Sequence[Entrant]) -> list[Outcome]:
+def concluded_all(concluding: Sequence[Callable[[], Outcome]], entrants: Sequence[Entrant]) -> list[Outcome]:
     """Return the outcomes of all models, or raise with the problems of all of them, each told once."""
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
@@ -329,7 +332,7 @@ def _by_row(entrants: Sequence[Entrant], watcher: Watcher | None, only: Bools | 
         )
         for model, one in enumerate(entrants)
     ]
-    outcomes = _all(concluding, entrants)
+    outcomes = concluded_all(concluding, entrants)
     whole = _empty(entrants)
     start = 0
     for losses, weight, label, groups in held.pieces():

@@ -19,8 +19,8 @@ from ce_cli.readers.keys import text_words
 from ce_cli.setup import make_task
 from ce_cli.slicing import parse_all
 from ce_cli.state.evaluation import objective
-from ce_cli.state.groups import crossed
-from ce_cli.state.paired import CLUSTER, UNKNOWN
+from ce_cli.state.groups import CLUSTER, crossed
+from ce_cli.state.paired import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

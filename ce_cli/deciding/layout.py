@@ -70,7 +70,7 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
     ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, (*targets, weight))
     if labels is None:
         alignment = "file"
-        ids = chosen_ids or _recognised_ids(predictions.columns, predictions.columns)
+        ids = chosen_ids or recognised_ids(predictions.columns, predictions.columns)
     else:
         alignment = _alignment(options, ids)
     return Layout(scores, targets, label_side, weight, weight_side, ids, alignment, label_ids)
@@ -309,7 +309,8 @@ def _alignment(options: Options, ids: tuple[str, ...]) -> str:
     return "id" if ids else "position"
 
 
-def _recognised_ids(names: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+def recognised_ids(names: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that are those of an id, as far as others are the same: the first that is known for one, else all."""
     lower = {name.lower() for name in others}
     shared = [name for name in names if name.lower() in lower]
     for known in ID_NAMES:
@@ -326,7 +327,7 @@ def _ids(
     if options.id_col:
         pairs = [_id_pair(name, predictions, labels) for name in options.id_col]
         return tuple(mine for mine, _ in pairs), tuple(other for _, other in pairs)
-    mine = _recognised_ids(predictions.columns, labels.columns)
+    mine = recognised_ids(predictions.columns, labels.columns)
     if not mine:
         asked = (predictions.find(name) for name, _, _ in options.further_columns().values())
         excluded = {*scores.columns, *taken, *asked}

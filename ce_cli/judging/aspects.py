@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ce_cli.columns import Kind, Role, unknown_column
-from ce_cli.errors import fail
 from ce_cli.judging.base import Asked
 from ce_cli.slicing import advice
 
@@ -66,16 +65,6 @@ ASPECTS: dict[str, Asked] = {
 def wanted(options: Options) -> dict[str, Aspect]:
     """Return the aspects that the options ask for, in the order of the report."""
     return {name: asked.load() for name, asked in ASPECTS.items() if asked.wanted(options)}
-
-
-def refuse_aspects(task: str, options: Options) -> None:
-    """Raise bad_option where something is asked of a task to which it does not apply."""
-    if task == "tokens" and options.cluster is not None:
-        raise fail(
-            "bad_option",
-            "--cluster does not apply to --task tokens: its sequences are the clusters",
-            hint="name what depends on each other (a document, a speaker) with --sequence-col",
-        )
 
 
 def further_roles(predictions: TableInfo, labels: TableInfo | None, options: Options) -> Iterator[tuple[str, Role]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ce_cli.block import RowMean
 from ce_cli.errors import CeError, Problem
@@ -12,15 +13,17 @@ from ce_cli.judging.base import Aspect, Judgement
 from ce_cli.readers.categories import groups_of
 from ce_cli.report import Issue, Metric
 from ce_cli.state.evaluation import averaged
-from ce_cli.state.exact import ExactSums, add_pairs, factor
+from ce_cli.state.exact import factor
 from ce_cli.state.fractions import square_root
 from ce_cli.state.groups import GroupSums
+from ce_cli.state.ratios import ratio_variance
 from ce_cli.state.row_means import Usable, usable
 from ce_cli.state.tally import Tally
 from ce_cli.tasks.base import around
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from fractions import Fraction
 
     from ce_cli.arrays import Floats
     from ce_cli.judging.base import JudgedRows
@@ -35,10 +38,14 @@ _LOSS = "cross_entropy"
 
 
 class ClusterSums:
-    """Σw and Σwx of every cluster, for each mean that the report has of rows."""
+    """Σw and Σwx of every cluster, for each mean that the report has of rows.
 
-    def __init__(self, plan: EvalPlan) -> None:
+    counts_only: whether rows are counted and nothing is summed, since the task does that.
+    """
+
+    def __init__(self, plan: EvalPlan, *, counts_only: bool = False) -> None:
         self.empty = Tally()
+        self._counts_only = counts_only
         self._plan = plan
         self._names: list[str] = []
         self._sums = GroupSums(())
@@ -48,6 +55,10 @@ class ClusterSums:
         groups = groups_of(rows.column("cluster"), empty="")
         if "" in groups.names:
             self.empty.add(rows.numbers("cluster", groups.codes == groups.names.index("")))
+        if self._counts_only:
+            self._know([_LOSS])
+            self._sums.count(f"n {_LOSS}", self._sums.place(groups))
+            return
         means = rows.scored.row_means(self._plan)
         self._know([_LOSS, *means])
         chosen, loss, weight = usable_losses(rows)
@@ -79,18 +90,14 @@ class ClusterSums:
         C/(C-1) Σ_c (Σ w(x-μ))² / (Σw)², None for one cluster. Σwx and Σw of a cluster are rounded once, so that their products
         are exact in any order.
         """
-        sums, count = self._sums, sum(map(bool, self._sums.counts(f"n {name}")))
+        sums, there = self._sums, np.array(self._sums.counts(f"n {name}")) > 0
         (totals, total), (weights, weight) = (
             sums.rounded(f"total {name}"),
             sums.rounded(f"weight {name}", f"ones {name}"),
         )
         mean = total / weight
-        if count < 2:
-            return mean, None, count
-        products = {(0, 0): ExactSums(), (0, 1): ExactSums(), (1, 1): ExactSums()}
-        add_pairs([factor(totals), factor(weights)], products)
-        xx, xw, ww = (one.total() for one in products.values())
-        return mean, Fraction(count, count - 1) * (xx - 2 * mean * xw + mean**2 * ww) / weight**2, count
+        # A cluster all of whose values are left out is no observation.
+        return mean, ratio_variance(totals[there], weights[there], mean, weight), int(np.count_nonzero(there))
 
     def _know(self, names: Sequence[str]) -> None:
         """Make room for what a plan averages, which the first rows tell."""
@@ -124,6 +131,25 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
     if sums.empty.count:
         raise _without_cluster(context, sums.empty)
     counts = sums.counts()
+    metrics, independent = {}, report.metrics[_LOSS].stderr
+    if context.plan.task == "tokens":
+        from ce_cli.tasks.token_figures import error_by_sequence  # here, since it is for this task alone
+
+        independent = error_by_sequence(context, state)
+    else:
+        metrics = _means(context, sums, report)
+    section = {
+        "column": options.cluster,
+        "clusters": len(counts),
+        "largest": max(counts, default=0),
+        "stderr_independent": independent,
+    }
+    section = {name: value for name, value in section.items() if value is not None}
+    return Judgement(section, metrics, tuple(_issues(len(counts))))
+
+
+def _means(context: Context, sums: ClusterSums, report: Report) -> dict[str, Metric]:
+    """Return the means of a report with the intervals of clusters."""
     metrics: dict[str, Metric] = {}
     for name in sums.means():
         known = report.metrics.get(name)
@@ -132,14 +158,7 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
             metrics.update({} if finite is None else {"cross_entropy_finite": _clustered(context, sums, name, finite)})
         if known is not None and math.isfinite(known.value):
             metrics[name] = _clustered(context, sums, name, known)
-    section = {
-        "column": options.cluster,
-        "clusters": len(counts),
-        "largest": max(counts, default=0),
-        "stderr_independent": report.metrics[_LOSS].stderr,
-    }
-    section = {name: value for name, value in section.items() if value is not None}
-    return Judgement(section, metrics, tuple(_issues(len(counts))))
+    return metrics
 
 
 def _clustered(context: Context, sums: ClusterSums, name: str, known: Metric) -> Metric:
@@ -174,4 +193,9 @@ def _without_cluster(context: Context, empty: Tally) -> CeError:
     )
 
 
-ASPECT = Aspect(lambda context, options: ClusterSums(context.plan), _judge)  # noqa: ARG005 - as every aspect
+def _state(context: Context, options: Options) -> ClusterSums:  # noqa: ARG001 - as every aspect
+    # What tokens come to by cluster has more than rows to divide by, bytes and sequences: the task sums it itself.
+    return ClusterSums(context.plan, counts_only=context.plan.task == "tokens")
+
+
+ASPECT = Aspect(_state, _judge)

@@ -67,12 +67,25 @@ def _header(comparison: Comparison, width: int) -> list[Any]:
     labels = (
         f"column {safe(column[0])}" if len(column) == 1 else f"{len(column):,} columns: {names_listed(column, width)}"
     )
-    entries = [("labels", f"{file_of(comparison.labels, room)}, {labels}", ""), ("task", comparison.task + classes, "")]
+    entries = [("task", comparison.task + classes, "" if comparison.per is None else f"compared by {comparison.per}")]
+    if comparison.per is None:  # tokens of several models are not the same ones
+        entries.insert(0, ("labels", f"{file_of(comparison.labels, room)}, {labels}", ""))
     entries += _models(comparison, room)
     rows = comparison.comparison[0].rows
     how = {"id": "paired by id", "position": "paired by position"}.get(comparison.models[-1].report.alignment, "")
-    entries.append(("rows", f"{rows:,} common to all models" + (f", {how}" if how else ", in one file"), ""))
+    told = f"{rows:,} common to all models" + (f", {how}" if how else ", in one file")
+    entries.append((_units(comparison), told, ""))
     return entries_of(entries, width, most=width)
+
+
+def _units(comparison: Comparison) -> str:
+    """Return what is paired."""
+    return "rows" if comparison.per is None else "sequences"
+
+
+def _loss_unit(comparison: Comparison) -> str:
+    """Return what a loss is told in."""
+    return comparison.unit if comparison.per is None else f"{comparison.unit} per {comparison.per}"
 
 
 def _models(comparison: Comparison, room: int) -> list[tuple[str, str, str]]:
@@ -103,23 +116,34 @@ def _ranking(comparison: Comparison, width: int) -> list[Any]:
     ]
     if any(rank.skill for rank in ranks):
         columns.append(numbers_column("skill", (_value(rank.skill) for rank in ranks)))
+    by_row = comparison.per in (None, "token")  # as the mean loss of a model by itself is
     if any(rank.infinite for rank in ranks):
-        columns.append(numbers_column("infinite rows", (f"{rank.infinite:,}" for rank in ranks)))
-        rest = (models[rank.model].shared.get("cross_entropy_finite") for rank in ranks)
-        columns.append(numbers_column("loss of the rest", map(_value, rest)))
+        columns.append(numbers_column(f"infinite {_units(comparison)}", (f"{rank.infinite:,}" for rank in ranks)))
+        rest = [models[rank.model].shared.get("cross_entropy_finite") for rank in ranks]
+        if by_row and any(rest):
+            columns.append(numbers_column("loss of the rest", map(_value, rest)))
     if not comparison.same_rows:
-        own = [models[rank.model].report for rank in ranks]
-        columns.append(numbers_column("own rows", (f"{report.counts['scored']:,}" for report in own)))
-        columns.append(numbers_column("own loss", (_value(report["cross_entropy"]) for report in own)))
+        own = _own_units(comparison)
+        columns.append(numbers_column(f"own {_units(comparison)}", (f"{own[rank.model]:,}" for rank in ranks)))
+        if by_row:
+            loss = (models[rank.model].report["cross_entropy"] for rank in ranks)
+            columns.append(numbers_column("own loss", map(_value, loss)))
     while needed(columns) > width and len(columns) > 4:
         del columns[-1]
-    told = f"loss in {comparison.unit}, the smallest first"
+    told = f"loss in {_loss_unit(comparison)}, the smallest first"
     if not comparison.same_rows:
-        told += f"; of the {plural(comparison.comparison[0].rows, 'common row')}"
+        told += f"; of the {plural(comparison.comparison[0].rows, f'common {_units(comparison)[:-1]}')}"
     priors = {rank.prior_entropy for rank in ranks}
     if len(priors) == 1 and None not in priors:
         told += f"; prior entropy {_value(ranks[0].prior_entropy)}"
     return [*title_lines("ranking", told, width), *grid(columns, width, (columns[3].heading,))]
+
+
+def _own_units(comparison: Comparison) -> dict[str, int]:
+    """Return how many rows, or sequences, each model has scored, common to all or not."""
+    first = comparison.comparison[0]
+    found = {first.reference: first.rows + first.only_reference}
+    return {**found, **{one.model: one.rows + one.only_model for one in comparison.comparison}}
 
 
 def _value(metric: Metric | None) -> str:
@@ -163,7 +187,7 @@ def _differences(comparison: Comparison, width: int) -> list[Any]:
     for heading in ("detectable", "same", "better", "worse"):
         if needed(columns) > width:
             columns = [column for column in columns if column.heading != heading]
-    remark = f"in {comparison.unit}, below 0 is better"
+    remark = f"in {_loss_unit(comparison)}, below 0 is better"
     title = title_lines(f"differences from {comparison.reference.name}", remark, width)
     return [*title, *grid(columns, width, (columns[3].heading, "p (boot)")), *_told(comparison, width)]
 
@@ -185,20 +209,19 @@ def _told(comparison: Comparison, width: int) -> list[Any]:
 
 
 def _in_words(row: Difference, comparison: Comparison) -> str:
+    units = _units(comparison)
     if row.detected is None or row.difference is None:
         improved = percent(row.share_improved) if 0 < row.share_improved < 1 else f"{100 * row.share_improved:.0f} %"
         why = f" ({row.infinite:,} with an infinite loss)" if row.infinite else ""
-        return (
-            f"{NOT_DETECTED} {row.model}: no test{why}; better than {row.reference} in {improved} of {row.rows:,} rows"
-        )
+        return f"{NOT_DETECTED} {row.model}: no test{why}; better than {row.reference} in {improved} of {row.rows:,} {units}"
     if row.ties == row.rows:
-        return f"{NOT_DETECTED} {row.model}: its loss is that of {row.reference} in every row"
+        return f"{NOT_DETECTED} {row.model}: its loss is that of {row.reference} in every {units[:-1]}"
     if row.detected or not row.smallest_detectable:
         return ""
-    rows = plural(row.rows, "row")
+    rows = plural(row.rows, units[:-1])
     return (
         f"{NOT_DETECTED} {row.model}: no difference from {row.reference} is detected; {rows} would show one of "
-        f"{number(row.smallest_detectable, 3)} {comparison.unit} in 80 of 100 cases"
+        f"{number(row.smallest_detectable, 3)} {_loss_unit(comparison)} in 80 of 100 cases"
     )
 
 
@@ -260,7 +283,7 @@ def _slices(comparison: Comparison, width: int) -> list[Any]:
     columns = [
         names_column("model", (model for model, _ in found)),
         names_column("slice", (",".join(f"{key}={value}" for key, value in part.by.items()) for _, part in found)),
-        numbers_column("rows", (f"{part.n:,}" for _, part in found)),
+        numbers_column(_units(comparison), (f"{part.n:,}" for _, part in found)),
         Column("difference", tuple(Span("-" if one is None else _signed(one.value)) for one in metrics)),
         _interval_column(f"{100 * comparison.confidence:g} % interval", metrics, signed=True),
         Column(
@@ -280,9 +303,8 @@ def _slices(comparison: Comparison, width: int) -> list[Any]:
     ]
     if small:
         rows = sum(part.n for part in comparison.comparison[0].by_slice if part.small)
-        lines += prose(
-            Span(GAP), f"{plural(small, 'small slice')} with {plural(rows, 'row')} are not shown", width, QUIET
-        )
+        units = plural(rows, _units(comparison)[:-1])
+        lines += prose(Span(GAP), f"{plural(small, 'small slice')} with {units} are not shown", width, QUIET)
     return lines
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ce_cli.state.exact import Factor
 
 
+CLUSTER = "cluster"  # what rows or sequences are grouped by that depend on each other
+
+
 class Groups(NamedTuple):
     """The groups that rows belong to: `codes`, `(n,) int64`, are positions in `names`, which are all different."""
 

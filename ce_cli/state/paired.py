@@ -8,6 +8,7 @@ import numpy as np
 
 from ce_cli.state.exact import ExactSums, add_products, factor
 from ce_cli.state.fractions import to_float
+from ce_cli.state.groups import CLUSTER
 from ce_cli.state.moments import Moments
 from ce_cli.state.paired_groups import PairedClusters, PairedSlices
 from ce_cli.state.replicates import ReplicateSums
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ce_cli.state.groups import Groups
     from ce_cli.state.paired_groups import GroupDifference
 
-CLUSTER = "cluster"
 UNKNOWN = -1  # the class of a row that has none, or several
 
 
@@ -58,6 +58,9 @@ class PairedLosses:
 
     state(A ∪ B) = state(A) merged with state(B), to the last bit: every sum is exact.
     """
+
+    per = None  # what losses are divided by, where that is not the weight of a row
+    tokens = None
 
     def __init__(
         self,

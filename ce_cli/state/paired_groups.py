@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ce_cli.block import Scored
-from ce_cli.state.exact import ExactSums, add_pairs, factor
 from ce_cli.state.fractions import square_root, to_float
 from ce_cli.state.groups import GroupSums
 from ce_cli.state.loss_groups import LossGroups
+from ce_cli.state.ratios import ratio_variance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,12 +103,8 @@ class PairedClusters:
         count, weight = len(totals), sum(weights, Fraction(0))
         if count < 2:
             return count, None
-        mean = sum(totals, Fraction(0)) / weight
-        products = {(0, 0): ExactSums(), (0, 1): ExactSums(), (1, 1): ExactSums()}
-        add_pairs([factor(_rounded(totals)), factor(_rounded(weights))], products)
-        dd, dw, ww = (one.total() for one in products.values())
-        squares = max(dd - 2 * mean * dw + mean**2 * ww, Fraction(0))
-        return count, square_root(Fraction(count, count - 1) * squares / weight**2)
+        variance = ratio_variance(_rounded(totals), _rounded(weights), sum(totals, Fraction(0)) / weight, weight)
+        return count, None if variance is None else square_root(variance)
 
 
 def _rounded(values: list[Fraction]) -> Floats:

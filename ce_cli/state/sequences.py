@@ -9,160 +9,43 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ce_cli.state.exact import ExactSums, add_pairs, factor
-from ce_cli.state.fractions import square_root, to_float
+from ce_cli.state.fractions import square_root
+from ce_cli.state.groups import CLUSTER, GroupSums, present
+from ce_cli.state.ratios import Ratio, ratio_variance
+from ce_cli.state.runs import Fragment, KeptSequences, RunTable, run_table, whole
 from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.kernels.hashing import Words
+    from ce_cli.state.runs import Runs, TokenRows, Whole
 
 _FOLD_RUNS = 1 << 13  # whole sequences that wait to be added together
-_MANTISSA_BITS = 53
-_MOST_BITS = 51  # that can be cut by adding and subtracting a constant
-_SAFE = 2.0**600  # magnitudes up to here can be, in units from 2 to the power of the next line on
-_LEAST_UNIT = -900
-_FEW = 4  # a part of this many is few
-_HUGE = 2.0**1000
-
-
-class Runs(NamedTuple):
-    """The sequences of a stretch of rows, in order; every array `(m,)`.
-
-    starts: where each begins in the stretch. first, last: the numbers of their first and last rows. keys: 64 bits that stand
-    for their ids, None where each row is a sequence of its own. unscored: how many of their tokens have no score. sizes: their
-    bytes and words, as arrays that add up to the exact number; NaN where it is not known.
-    """
-
-    starts: Ints
-    first: Ints
-    last: Ints
-    keys: Ints | None
-    unscored: Ints
-    sizes: Mapping[str, Sequence[Floats]]
-
-
-class TokenRows(Protocol):
-    """What scored rows say of their sequences; every array `(n,)`.
-
-    run: the position among the runs of their block, ascending; None where all rows of the block are there. total: the loss
-    of all tokens of the row, nats, without smoothing. tokens: how many those are, None for 1 each.
-    """
-
-    @property
-    def run(self) -> Ints | None:
-        """The position of the row's sequence."""
-
-    @property
-    def total(self) -> Floats:
-        """The loss of the row."""
-
-    @property
-    def tokens(self) -> Floats | None:
-        """The number of its tokens."""
-
-    @property
-    def smoothed(self) -> tuple[Floats, Floats | None] | None:
-        """The loss that is averaged and what it weighs, where that is not the plain one."""
-
-    @property
-    def correct(self) -> Bools | None:
-        """Whether the most probable token is the one that came, where that is known."""
-
-
-@dataclass
-class _Fragment:
-    """A sequence, or a part of one that ends where its block does."""
-
-    first: int
-    last: int
-    key: int
-    open_left: bool
-    open_right: bool
-    counts: tuple[int, int, int]  # scored rows, those with an infinite loss, tokens that are not scored
-    sums: dict[str, Fraction]
-    sizes: dict[str, list[float]]  # numbers that add up to each
-
-
-@dataclass
-class _Table:
-    """The sums of the runs of one block: sums[name] is a list of arrays that add up to the exact sums."""
-
-    runs: Runs
-    scored: Ints
-    infinite: Ints
-    sums: dict[str, list[Floats]] = field(default_factory=dict)
-
-    def take(self, chosen: slice) -> Whole:
-        """Return some of the runs, their sums rounded once."""
-        runs = self.runs
-        n = len(runs.first[chosen])
-        return Whole(
-            runs.first[chosen],
-            None if runs.keys is None else runs.keys[chosen],
-            self.scored[chosen],
-            self.infinite[chosen],
-            runs.unscored[chosen],
-            {name: rounded([part[chosen] for part in parts], n) for name, parts in self.sums.items()},
-            {name: rounded([part[chosen] for part in parts], n) for name, parts in runs.sizes.items()},
-        )
-
-    def fragment(self, at: int, *, open_left: bool, open_right: bool) -> _Fragment:
-        """Return one run with its exact sums."""
-        runs = self.runs
-        assert runs.keys is not None  # a row by itself is whole
-        return _Fragment(
-            int(runs.first[at]),
-            int(runs.last[at]),
-            int(runs.keys[at]),
-            open_left,
-            open_right,
-            (int(self.scored[at]), int(self.infinite[at]), int(runs.unscored[at])),
-            {
-                name: sum((Fraction(float(part[at])) for part in parts), Fraction(0))
-                for name, parts in self.sums.items()
-            },
-            {name: [float(part[at]) for part in parts] for name, parts in runs.sizes.items()},
-        )
-
-
-class Whole(NamedTuple):
-    """Complete sequences; every array `(m,)`. sums: by name, each rounded once."""
-
-    first: Ints
-    keys: Ints | None
-    scored: Ints
-    infinite: Ints
-    unscored: Ints
-    sums: Mapping[str, Floats]
-    sizes: Mapping[str, Floats]
-
-
-class Ratio(NamedTuple):
-    """Σa / Σb over sequences, None where it is infinite, and its standard error with each as a cluster, if there are two."""
-
-    value: Fraction | None
-    error: float | None
 
 
 class SequenceStatistics:
     """What a report says of sequences: means over them, and standard errors with each of them as one cluster.
 
     sizes: those that are known, and whether each is a sum over the rows of a sequence, not told in its first row for all of
-    it. smoothed: whether the loss that is averaged is not the plain one. Sequences without a scored token are counted and
-    enter nothing else; one with an infinite loss makes every mean infinite.
+    it. smoothed: whether the loss that is averaged is not the plain one. clustered: whether it is groups of sequences, CLUSTER,
+    that are the clusters. keeps: whether what each sequence sums to is held, to be paired with others. Sequences
+    without a scored token are counted and enter nothing else; one with an infinite loss makes every mean infinite.
     """
 
     clusters = True
 
-    def __init__(self, sizes: Mapping[str, bool], *, smoothed: bool = False) -> None:
+    def __init__(
+        self, sizes: Mapping[str, bool], *, smoothed: bool = False, clustered: bool = False, keeps: bool = False
+    ) -> None:
         self.sequences = 0
         self.unscored_sequences = 0
         self.infinite = 0
@@ -180,19 +63,28 @@ class SequenceStatistics:
         self._hits = {pair: ExactSums() for pair in ((0, -1), (1, -1), (0, 0), (0, 1), (1, 1))}
         self._sums: dict[tuple[str, str | None], ExactSums] = {(name, None): ExactSums() for name in vectors}
         self._sums.update({pair: ExactSums() for pair in pairs})
-        self._by_first: dict[int, _Fragment] = {}
-        self._by_last: dict[int, _Fragment] = {}
+        self._clusters = GroupSums(self._vectors) if clustered else None
+        self._hit_clusters = GroupSums(("hits", "weight")) if clustered else None
+        self._kept: list[KeptSequences] | None = [] if keeps else None
+        self._names: dict[str, dict[int, str]] = {}
+        self.changes: dict[str, Tally] = {}  # rows that belong to another group than the row before in their sequence
+        self._by_first: dict[int, Fragment] = {}
+        self._by_last: dict[int, Fragment] = {}
         self._finished: list[Whole] = []
         self._waiting = 0
         self._keys: list[Ints] = []
         self._firsts: list[Ints] = []
-        self._pending: _Table | None = None
+        self._pending: RunTable | None = None
 
     def note(self, runs: Runs) -> None:
         """Learn which sequences the rows of a block belong to; what of it is scored follows by `add`, if anything."""
         self._settle()
+        for name, own in runs.groups.items():
+            self.changes.setdefault(name, Tally()).add(own.changes)
+            if self._kept is not None:
+                self._names.setdefault(name, {}).update(own.names)
         zeros = np.zeros(len(runs.first), dtype=np.int64)
-        self._pending = _Table(runs, zeros, zeros)
+        self._pending = RunTable(runs, zeros, zeros)
 
     def add(self, scored: TokenRows, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - runs know their rows
         """Add the rows of positive weight of the block that was noted last."""
@@ -217,12 +109,23 @@ class SequenceStatistics:
             self._hits[at].merge(sums)
         self._keys += other._keys
         self._firsts += other._firsts
+        if self._clusters is not None and other._clusters is not None:
+            self._clusters.merge(other._clusters)
+        if self._hit_clusters is not None and other._hit_clusters is not None:
+            self._hit_clusters.merge(other._hit_clusters)
+        if self._kept is not None:
+            self._kept += other._kept or []
+        for name, names in other._names.items():
+            self._names.setdefault(name, {}).update(names)
+        for name, tally in other.changes.items():
+            self.changes.setdefault(name, Tally()).merge(tally)
         for fragment in sorted(other._by_first.values(), key=lambda one: one.first):
             self._place(replace(fragment))
 
     def closed(self) -> SequenceStatistics:
         """Return the same after the last block, with every fragment whole."""
-        result = copy.deepcopy(self)
+        # What is held is never changed, only added to.
+        result = copy.deepcopy(self, {id(one): one for one in (*self._keys, *self._firsts, *(self._kept or ()))})
         result.close()
         return result
 
@@ -263,29 +166,60 @@ class SequenceStatistics:
         """Return the sum of a vector over all sequences whose loss is finite."""
         return self._sums[name, None].total()
 
-    def ratio(self, upper: str, lower: str) -> Ratio:
-        """Return Σa / Σb and √(C/(C-1) Σ (a - μb)²) / Σb over C sequences, μ being the ratio (Cochran 1977, section 6)."""
+    @property
+    def units(self) -> int:
+        """How many independent observations there are: the sequences, or their clusters."""
+        return self.sequences if self._clusters is None else len(self._clusters)
+
+    def ratio(self, upper: str, lower: str, *, by_sequence: bool = False) -> Ratio:
+        """Return Σa / Σb and √(C/(C-1) Σ (a - μb)²) / Σb over C sequences, μ being the ratio (Cochran 1977, section 6).
+
+        by_sequence: whether sequences count as independent where clusters of them are known.
+        """
+        if self._clusters is not None and not by_sequence:
+            return _clustered_ratio(self._clusters, upper, lower, self.total(upper), self.total(lower))
         pairs = ((upper, None), (lower, None), (upper, upper), (upper, lower), (lower, lower))
         return self._ratio(*(self._sums[pair].total() for pair in pairs))
 
-    def hits(self) -> Ratio:
-        """Return the share of tokens that are the most probable ones like `ratio`, whatever the losses are."""
-        return self._ratio(*(sums.total() for sums in self._hits.values()))
+    def hits(self) -> tuple[Ratio, int]:
+        """Return the share of tokens that are the most probable ones like `ratio`, whatever the losses are, and C."""
+        totals = [sums.total() for sums in self._hits.values()]
+        if self._hit_clusters is None:
+            return self._ratio(*totals), self.sequences
+        found = _clustered_ratio(self._hit_clusters, "hits", "weight", totals[0], totals[1])
+        return found, len(self._hit_clusters)
 
     def _ratio(self, a: Fraction, b: Fraction, aa: Fraction, ab: Fraction, bb: Fraction) -> Ratio:
         mean, count = a / b, self.sequences
         if count < 2:
             return Ratio(mean, None)
-        return Ratio(mean, square_root(Fraction(count, count - 1) * (aa - 2 * mean * ab + mean**2 * bb) / b**2))
+        return _with_error(mean, Fraction(count, count - 1) * (aa - 2 * mean * ab + mean**2 * bb) / b**2)
 
     def mean(self, name: str) -> Ratio:
-        """Return the mean over sequences, each counting the same, and its standard error s/√C."""
+        """Return the mean over sequences, each counting the same, and its standard error: s/√C, or that of clusters."""
         count = self.sequences
         mean = self.total(name) / count
+        if self._clusters is not None:
+            sums, counts = self._clusters.rounded(name)[0], np.array(self._clusters.counts("n"), dtype=np.float64)
+            return _with_error(mean, ratio_variance(sums, counts, mean, Fraction(count)))
         if count < 2:
             return Ratio(mean, None)
         squares = self._product(name, name) - mean**2 * count
-        return Ratio(mean, square_root(squares / (count - 1) / count))
+        return _with_error(mean, squares / (count - 1) / count)
+
+    def kept(self) -> KeptSequences:
+        """Return all sequences, where they are kept; after the last block."""
+        assert self._kept  # asked for, and a report without any sequence is an error
+        first, *_ = self._kept
+        keys = [one.keys for one in self._kept if one.keys is not None]
+        return KeptSequences(
+            np.concatenate([one.first for one in self._kept]),
+            np.concatenate(keys) if keys else None,
+            np.concatenate([one.scored for one in self._kept]),
+            {name: np.concatenate([one.sums[name] for one in self._kept]) for name in first.sums},
+            {name: np.concatenate([one.groups[name] for one in self._kept]) for name in first.groups},
+            self._names,
+        )
 
     def _product(self, one: str, two: str) -> Fraction:
         return self._sums[one, two].total()
@@ -307,7 +241,7 @@ class SequenceStatistics:
         self._place(table.fragment(0, open_left=not start, open_right=False))
         self._place(table.fragment(count - 1, open_left=False, open_right=True))
 
-    def _place(self, fragment: _Fragment) -> None:
+    def _place(self, fragment: Fragment) -> None:
         """Keep a fragment, and join it with those that end before its first row or begin after its last."""
         self._keep(fragment)
         left = self._by_last.get(fragment.first - 1)
@@ -320,16 +254,19 @@ class SequenceStatistics:
                 self._remove(one)
                 self._finish(one)
 
-    def _join(self, left: _Fragment, right: _Fragment) -> _Fragment:
+    def _join(self, left: Fragment, right: Fragment) -> Fragment:
         """Let two neighbours meet: one sequence, or two with a border between them. Return the one on the right."""
         if not (left.open_right and right.open_left):
             return right
         if left.key != right.key:
             left.open_right = right.open_left = False
             return right
+        for name, (group, _) in right.groups.items():
+            if left.groups[name][1] != group:
+                self.changes[name].add(np.array([right.first]))
         self._remove(left)
         self._remove(right)
-        joined = _Fragment(
+        joined = Fragment(
             left.first,
             right.last,
             left.key,
@@ -341,17 +278,18 @@ class SequenceStatistics:
                 for name in {**left.sums, **right.sums}
             },
             {name: size + right.sizes[name] if self._sizes[name] else size for name, size in left.sizes.items()},
+            {name: (group, right.groups[name][1]) for name, (group, _) in left.groups.items()},
         )
         self._keep(joined)
         return joined
 
-    def _keep(self, fragment: _Fragment) -> None:
+    def _keep(self, fragment: Fragment) -> None:
         self._by_first[fragment.first] = self._by_last[fragment.last] = fragment
 
-    def _remove(self, fragment: _Fragment) -> None:
+    def _remove(self, fragment: Fragment) -> None:
         del self._by_first[fragment.first], self._by_last[fragment.last]
 
-    def _finish(self, fragment: _Fragment) -> None:
+    def _finish(self, fragment: Fragment) -> None:
         self._take(whole(fragment))
 
     def _take(self, sequences: Whole) -> None:
@@ -374,12 +312,15 @@ class SequenceStatistics:
             self._keys.append(np.concatenate([one.keys for one in waiting if one.keys is not None]))
             self._firsts.append(np.concatenate([one.first for one in waiting]))
         there = scored > 0
+        groups = {name: np.concatenate([one.groups[name] for one in waiting]) for name in waiting[0].groups}
+        if self._kept is not None:
+            self._kept.append(self._held(waiting, there, infinite, groups))
         self.sequences += int(np.count_nonzero(there))
         self.unscored_sequences += int(np.count_nonzero(~there))
         self.infinite += int(np.count_nonzero(infinite))
         self._tokens.add(_column(waiting, "tokens", there))
         if any("hits" in one.sums for one in waiting):
-            add_pairs([factor(_column(waiting, name, there)) for name in ("hits", "weight")], self._hits)
+            self._add_hits(_column(waiting, "hits", there), _column(waiting, "weight", there), groups, there)
         fine = there & ~infinite
         vectors = {name: _column(waiting, name, fine) for name in self._vectors if name not in (*self._sizes, "mean")}
         vectors["mean"] = vectors["loss"] / vectors["weight"]
@@ -391,6 +332,43 @@ class SequenceStatistics:
         pairs = {(at[one], -1 if two is None else at[two]): sums for (one, two), sums in self._sums.items()}
         if fine.any():
             add_pairs([factor(values) for values in vectors.values()], pairs)
+            if self._clusters is not None:
+                _add_by_cluster(self._clusters, groups[CLUSTER][fine], vectors)
+
+    def _add_hits(self, hits: Floats, weight: Floats, groups: Mapping[str, Words], there: Bools) -> None:
+        add_pairs([factor(hits), factor(weight)], self._hits)
+        if self._hit_clusters is not None:
+            _add_by_cluster(self._hit_clusters, groups[CLUSTER][there], {"hits": hits, "weight": weight})
+
+    def _held(
+        self, waiting: Sequence[Whole], scored: Bools, infinite: Bools, groups: Mapping[str, Words]
+    ) -> KeptSequences:
+        everything = np.ones(len(scored), dtype=np.bool_)
+        names = [name for name in self._vectors if name not in (*self._sizes, "mean")]
+        sums = {name: _column(waiting, name, everything) for name in ("tokens", *names)}
+        for name in {"loss", "objective"} & sums.keys():
+            sums[name] = np.where(infinite, math.inf, sums[name])
+        sums.update({name: np.concatenate([one.sizes[name] for one in waiting]) for name in self._sizes})
+        # The same arrays as those that tell whether a sequence comes back, where there are any.
+        first = self._firsts[-1] if waiting[0].keys is not None else np.concatenate([one.first for one in waiting])
+        return KeptSequences(first, self._keys[-1] if waiting[0].keys is not None else None, scored, sums, groups, {})
+
+
+def _add_by_cluster(sums: GroupSums, clusters: Words, vectors: Mapping[str, Floats]) -> None:
+    placed = sums.place(present(np.arange(len(clusters)), clusters.tolist()))
+    sums.count("n", placed)
+    for name, values in vectors.items():
+        sums.add(name, placed, values)
+
+
+def _clustered_ratio(sums: GroupSums, upper: str, lower: str, a: Fraction, b: Fraction) -> Ratio:
+    """Return a / b with clusters as observations; a, b: the exact sums over all of them."""
+    one, two = (sums.rounded(name)[0] for name in (upper, lower))
+    return _with_error(a / b, ratio_variance(one, two, a / b, b))
+
+
+def _with_error(value: Fraction, variance: Fraction | None) -> Ratio:
+    return Ratio(value, None if variance is None else square_root(variance))
 
 
 def _column(waiting: Sequence[Whole], name: str, chosen: Bools) -> Floats:
@@ -398,142 +376,3 @@ def _column(waiting: Sequence[Whole], name: str, chosen: Bools) -> Floats:
     parts = [one.sums[name] if name in one.sums else np.zeros(len(one.first)) for one in waiting]
     joined: Floats = np.concatenate(parts)[chosen]
     return joined
-
-
-def whole(fragment: _Fragment) -> Whole:
-    """Return a fragment that is a whole sequence, its sums rounded once."""
-    scored, infinite, unscored = (np.array([count]) for count in fragment.counts)
-    return Whole(
-        np.array([fragment.first]),
-        np.array([fragment.key]),
-        scored,
-        infinite,
-        unscored,
-        {name: np.array([to_float(total)]) for name, total in fragment.sums.items()},
-        {name: np.array([math.fsum(parts)]) for name, parts in fragment.sizes.items()},
-    )
-
-
-def run_table(runs: Runs, scored: TokenRows, weight: Floats | None) -> _Table:
-    """Return the sums of a block by its runs: of loss and weight, and of what is averaged where that is something else."""
-    run, total, count = scored.run, scored.total, len(runs.first)
-    which, starts = (None, runs.starts) if run is None else _parts(run)
-    lengths = np.diff(starts, append=len(total))
-
-    def spread(parts: Sequence[Any]) -> list[Any]:
-        return [*parts] if which is None else [_spread(part, which, count) for part in parts]
-
-    vectors = {"loss": total if weight is None else _product(total, weight)}
-    sums: dict[str, list[Floats]] = {}
-    if scored.tokens is None:
-        sums["tokens"] = [lengths.astype(np.float64)]
-    else:
-        vectors["tokens"] = scored.tokens
-    if weight is not None:
-        vectors["weight"] = weight if scored.tokens is None else scored.tokens * weight
-    if scored.smoothed is not None:
-        loss, own = scored.smoothed
-        by = np.ones(len(total)) if weight is None else weight
-        own = by if own is None else own * by
-        vectors.update(objective=_product(loss, own), objective_weight=own)
-    if scored.correct is not None:
-        vectors["hits"] = scored.correct * (np.ones(len(total)) if weight is None else weight)
-    infinite = np.zeros(len(starts), dtype=np.int64)
-    for name, values in vectors.items():
-        finite = None if np.maximum.reduce(values, initial=0.0) < math.inf else np.isfinite(values)
-        if name == "loss" and finite is not None:
-            infinite = np.add.reduceat((~finite).astype(np.int64), starts)
-        sums[name] = run_sums(values if finite is None else np.where(finite, values, 0.0), starts)
-    if weight is None:
-        sums["weight"] = sums["tokens"]
-    table = {name: spread(parts) for name, parts in sums.items()}
-    scored_rows, infinite = spread([lengths, infinite])
-    return _Table(runs, scored_rows, infinite, table)
-
-
-def _parts(run: Ints) -> tuple[Ints, Ints]:
-    """Return the runs that some rows belong to, and where each of them begins."""
-    changes = np.ones(len(run), dtype=np.bool_)
-    np.not_equal(run[1:], run[:-1], out=changes[1:])
-    starts = np.flatnonzero(changes)
-    return run[starts], starts
-
-
-def _product(loss: Floats, weight: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        return np.where(weight > 0, loss, 0.0) * weight
-
-
-def _spread(values: Any, which: Ints, count: int) -> Any:
-    result = np.zeros(count, dtype=values.dtype)
-    result[which] = values
-    return result
-
-
-def run_sums(values: Floats, starts: Ints) -> list[Floats]:
-    """Return arrays `(m,) float64` that add up, exactly, to the sums of runs of values.
-
-    values: `(n,) float64`, finite. starts: `(m,) int64`, where each run begins, ascending from 0. Values
-    are cut into parts, whole multiples of a power of two, with so few bits that their sums need no rounding: the longest run
-    decides how few.
-    """
-    count = len(starts)
-    if count == len(values):
-        return [values]
-    longest = int(np.diff(starts, append=len(values)).max())
-    bits = min(_MOST_BITS, _MANTISSA_BITS - (longest - 1).bit_length())
-    found: list[Floats] = []
-    rest, size = values, _size(values)
-    while size:
-        unit = math.frexp(size)[1] - bits
-        if size > _SAFE or unit < _LEAST_UNIT:
-            return _slow_sums(values, starts)
-        rounder = math.ldexp(1.5, 52 + unit)
-        part = rest + rounder
-        part -= rounder
-        found.append(np.add.reduceat(part, starts))
-        rest = np.subtract(rest, part, out=part)
-        size = _size(rest)
-        if size and np.count_nonzero(rest) < len(rest) // _FEW:
-            # What two parts do not hold is that of few rows, if of any.
-            left = np.flatnonzero(rest)
-            which, where = _parts(np.searchsorted(starts, left, side="right") - 1)
-            return found + [_spread(part, which, count) for part in run_sums(rest[left], where)]
-    return found or [np.zeros(count)]
-
-
-def _size(values: Floats) -> float:
-    """Return the largest magnitude."""
-    return max(float(values.max()), -float(values.min()))
-
-
-def _slow_sums(values: Floats, starts: Ints) -> list[Floats]:
-    """Return the same for values at the ends of float64: each sum as its nearest float64 and what is left, and so on."""
-    parts: list[list[float]] = []
-    for run in np.split(values, starts[1:]):
-        left, found = sum(map(Fraction, run.tolist()), Fraction(0)), []
-        while left:
-            nearest = to_float(left)
-            if math.isinf(nearest):
-                nearest = math.copysign(1.7976931348623157e308, nearest)
-            found.append(nearest)
-            left -= Fraction(nearest)
-        parts.append(found)
-    most = max(map(len, parts), default=0)
-    return [np.array([one[at] if at < len(one) else 0.0 for one in parts]) for at in range(max(1, most))]
-
-
-def rounded(parts: Sequence[Floats], n: int) -> Floats:
-    """Return the sums of arrays of `n` values, each rounded once; infinite beyond the range of float64."""
-    if len(parts) == 1:
-        return parts[0]
-    if not parts or n == 0:
-        return np.zeros(n)
-    if any(float(np.abs(part).max()) > _HUGE for part in parts):
-        rows = zip(*(part.tolist() for part in parts), strict=True)
-        return np.array([to_float(sum(map(Fraction, row), Fraction(0))) for row in rows])
-    sums: Floats = parts[0] + parts[1]
-    left = np.flatnonzero(np.logical_or.reduce([part != 0 for part in parts[2:]])) if len(parts) > 2 else ()
-    if len(left):
-        sums[left] = [math.fsum(row) for row in zip(*(part[left].tolist() for part in parts), strict=True)]
-    return sums

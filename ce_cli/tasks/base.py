@@ -47,6 +47,9 @@ class Context(NamedTuple):
     labels_path: str
     issues: tuple[Issue, ...] = ()  # what is to be known of the decisions themselves
     edges: Mapping[str, tuple[float, ...]] = {}  # of numbers that are cut into slices, by what --by says
+    keeps_sequences: bool = (
+        False  # whether what each sequence of tokens comes to is held, to be paired with other models
+    )
 
 
 class Checked(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,9 @@ import pyarrow as pa
 from ce_cli.block import Pair
 from ce_cli.checks import RowChecks
 from ce_cli.readers.arrays import is_list, nulls, plain, texts, view
+from ce_cli.readers.categories import groups_of
+from ce_cli.readers.keys import text_words
+from ce_cli.state.runs import RunGroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +86,19 @@ def sequences_of(layout: Layout, pair: Pair) -> Sequences:
         assert different is not None  # int8 has a view
         changes[1:] = different != 0
     return Sequences(np.flatnonzero(changes), n, ids)
+
+
+def run_groups(cells: pa.Array, sequences: Sequences, rows: Ints) -> RunGroups:
+    """Return what sequences belong to by the cells of a column; rows: `(n,) int64`, their numbers."""
+    groups = groups_of(cells, empty="")
+    hashes = text_words(pa.array(groups.names, pa.string()))
+    found = hashes[groups.codes]
+    changes = np.zeros(len(rows), dtype=np.bool_)
+    np.not_equal(found[1:], found[:-1], out=changes[1:])
+    changes[sequences.starts] = False
+    ends = np.append(sequences.starts[1:], len(rows)) - 1
+    names = dict(zip(hashes.tolist(), groups.names, strict=True))
+    return RunGroups(found[sequences.starts], found[ends], rows[changes], names)
 
 
 def _whole(ids: pa.Array) -> npt.NDArray[np.integer] | None:
@@ -226,6 +242,14 @@ def _numbers(words: pa.Array) -> pa.Array:
         return words.cast(pa.float64())
     except pa.ArrowInvalid:
         return words
+
+
+def once_a_row(values: Any, rows: Ints) -> Any:
+    """Return the largest of the values of each row that was unfolded at its first token, and 0 at the others, `(n,)`."""
+    starts = _starts(rows)
+    found = np.zeros_like(values)
+    found[starts] = np.maximum.reduceat(values, starts)
+    return found
 
 
 class TokenChecks(RowChecks):

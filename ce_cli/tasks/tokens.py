@@ -15,11 +15,12 @@ from ce_cli.kernels import tokens as kernels
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import cell_text, nulls, numbers, plain, texts
 from ce_cli.report import Metric
-from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
+from ce_cli.state.groups import CLUSTER
 from ce_cli.state.hits import Hits
-from ce_cli.state.sequences import Ratio, Runs, SequenceStatistics, run_sums
-from ce_cli.state.student_t import t_quantile
+from ce_cli.state.run_sums import run_sums
+from ce_cli.state.runs import Runs
+from ce_cli.state.sequences import SequenceStatistics
 from ce_cli.tasks.base import (
     Checked,
     Coded,
@@ -30,12 +31,12 @@ from ce_cli.tasks.base import (
     check_structure,
     check_weights,
     mean_metrics,
-    with_interval,
     without_unit,
 )
 from ce_cli.tasks.scores import check_scores
 from ce_cli.tasks.token_columns import DOCUMENTS
-from ce_cli.tasks.token_rows import POSITION, TokenChecks, positions, sequences_of, unfolded
+from ce_cli.tasks.token_figures import in_unit, per_size, per_token, plain_mean, size_metrics
+from ce_cli.tasks.token_rows import POSITION, TokenChecks, once_a_row, positions, run_groups, sequences_of, unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from ce_cli.labels import Encoded
     from ce_cli.plan import EvalPlan
     from ce_cli.state.evaluation import EvalState, Statistic
+    from ce_cli.state.runs import RunGroups
     from ce_cli.tasks.base import Context
     from ce_cli.tasks.multiclass import MulticlassTask
     from ce_cli.tasks.token_rows import Sequences
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
 _OF_TOKENS = ("perplexity", "bits_per_token", "sequence_mean")
 _MOST = 2.0**53  # of what is counted: whole numbers up to here are exact
 _BLOCK_ROWS = 1 << 16
-_LN2 = math.log(2.0)
 _SIZES = ("bytes", "words")
 
 
@@ -101,13 +102,14 @@ class TokenHits:
         self._hits.merge(other._hits)
 
     def accuracy(self, plan: EvalPlan, sequences: SequenceStatistics | None) -> dict[str, Metric]:
-        """Return the share of hits with its interval, that of sequences as clusters where tokens are of such."""
+        """Return the share of hits with its interval: that of sequences, or of their clusters, where there are such."""
         rate = self._hits.rate()
         if rate is None:
             return {}
         if sequences is None:
             return {"accuracy": without_unit(plan, rate, self._hits.standard_error(), self._hits.n - 1)}
-        return {"accuracy": without_unit(plan, rate, sequences.hits().error, sequences.sequences - 1)}
+        share, count = sequences.hits()
+        return {"accuracy": without_unit(plan, rate, share.error, count - 1)}
 
 
 class TokensTask:
@@ -214,7 +216,12 @@ class TokensTask:
         """Return what is gathered beside the loss."""
         parts: dict[str, Statistic] = {}
         if self.gathers_sequences():
-            parts["sequences"] = SequenceStatistics(self.summed_sizes(), smoothed=self._reweighed())
+            parts["sequences"] = SequenceStatistics(
+                self.summed_sizes(),
+                smoothed=self._reweighed(),
+                clustered=CLUSTER in self._layout.roles,
+                keeps=self._context.keeps_sequences,
+            )
         if self._classes is not None:
             parts["hits"] = TokenHits()
         if self._context.plan.gradients:
@@ -230,9 +237,7 @@ class TokensTask:
         if gathered is None:
             metrics.update(per_token(plan, plain_mean(state), state.loss.n - 1))
         else:
-            whole = gathered.closed()
-            assert whole is not None  # it was gathered
-            self._check_repeated(whole)
+            whole = self.checked_sequences(gathered)
             counts["tokens"] = whole.tokens()
             if self._grouped():
                 counts.update(sequences=whole.sequences, unscored_sequences=whole.unscored_sequences)
@@ -243,6 +248,13 @@ class TokensTask:
             metrics = {name: metric for name, metric in metrics.items() if name not in _OF_TOKENS}
             del counts["tokens"]
         return Summary(metrics, counts=counts, classes=())
+
+    def checked_sequences(self, gathered: SequenceStatistics) -> SequenceStatistics:
+        """Return the statistics of sequences after the last block. Raises CeError where rows do not make sequences."""
+        whole = gathered.closed()
+        self._check_repeated(whole)
+        self._check_groups(whole)
+        return whole
 
     def describe(self, pair: Pair, row: int, scored: TokenScored, position: int) -> tuple[str, str, float]:
         """Return the token or its place in the list, the most probable one, and the probability of the token."""
@@ -272,7 +284,16 @@ class TokensTask:
 
     def gathers_sequences(self) -> bool:
         """Tell whether anything is asked of sequences, or of tokens beyond the mean of what is averaged."""
-        return bool(self._grouped() or self._sizes or self._reweighed())
+        asked = self._context.keeps_sequences or CLUSTER in self._layout.roles
+        return bool(asked or self._grouped() or self._sizes or self._reweighed())
+
+    def _groups(self, pair: Pair, sequences: Sequences) -> dict[str, RunGroups]:
+        """Return what sequences belong to: clusters, and slices where these are to be made of whole sequences."""
+        slices = (
+            [role for role in self._layout.roles if role.startswith("by:")] if self._context.keeps_sequences else []
+        )
+        clusters = [CLUSTER] if CLUSTER in self._layout.roles else []
+        return {role: run_groups(self._column(pair, role), sequences, pair.rows) for role in (*clusters, *slices)}
 
     def _reweighed(self) -> bool:
         """Tell whether the loss that is averaged is not the plain one."""
@@ -290,6 +311,7 @@ class TokensTask:
     def all_sizes(self, pair: Pair, sequences: Sequences, members: Bools) -> dict[str, Floats]:
         """Return the sizes of the sequences of a pair over the rows that are `members`, NaN where one is not known."""
         sizes = self.sizes_of(pair, sequences)
+        members = once_a_row(members, pair.rows) if "list" in self._layout.roles else members
         for name, summed in self.summed_sizes().items():
             if summed:
                 values, missing, _ = numbers(self._column(pair, name))
@@ -375,8 +397,9 @@ class TokensTask:
         if self._sizes:
             by = np.ones(len(pair.rows)) if weight is None else weight
             by = by if left_out is None else np.where(left_out, 0.0, by)
+            once = once_a_row(by, pair.rows) if "list" in self._layout.roles else by
             for name, values in sizes.items():
-                parts[name] = _size_sums(values, by, starts)
+                parts[name] = _size_sums(values, once, starts)
             for name, values in self.sizes_of(pair, sequences).items():
                 # Told once for a sequence, which weighs what its tokens do: whatever became of the first of them.
                 parts[name] = [values if weight is None else values * np.maximum.reduceat(by, starts)]
@@ -388,6 +411,7 @@ class TokensTask:
             sequences.keys(),
             without,
             parts,
+            self._groups(pair, sequences),
         )
 
     def _prob(self, scored: TokenScored, rows: slice) -> Floats:
@@ -426,6 +450,29 @@ class TokensTask:
             )
         )
 
+    def _check_groups(self, whole: SequenceStatistics) -> None:
+        """Raise bad_option where a sequence belongs to two clusters, or to two of the slices that are made of sequences."""
+        for role, rows in whole.changes.items():
+            if not rows.count:
+                continue
+            place = self._layout.roles[role]
+            told = "cluster" if role == CLUSTER else "slice"
+            hint = "a cluster is made of whole sequences, such as the sentences of a document"
+            if role != CLUSTER:
+                hint = "models are compared in slices of whole sequences: cut the tokens of each model by itself"
+            raise CeError(
+                Problem(
+                    "bad_option",
+                    f"in {rows.count:,} row{'' if rows.count == 1 else 's'} the {told} is not that of the row before, which is "
+                    "of the same sequence",
+                    self._context.predictions_path if place.side == "predictions" else self._context.labels_path,
+                    place.column,
+                    rows.first,
+                    rows.count,
+                    hint,
+                )
+            )
+
     def _of_sequences(self, whole: SequenceStatistics, mean: Metric) -> dict[str, Metric]:
         """Return what the losses of sequences come to, and the mean with each of them as a cluster."""
         plan = self._context.plan
@@ -435,7 +482,7 @@ class TokensTask:
         if whole.infinite:
             infinite = dict.fromkeys(names, Metric(math.inf))
             return {**infinite, **dict.fromkeys(size_metrics(whole), Metric(math.inf))}
-        df = whole.sequences - 1
+        df = whole.units - 1
         metrics: dict[str, Metric] = {}
         plain_ratio = whole.ratio("loss", "weight")
         averaged = whole.ratio("objective", "objective_weight") if self._reweighed() else plain_ratio
@@ -472,87 +519,6 @@ def known_sizes(context: Context) -> dict[str, str]:
     roles = context.layout.roles
     found = {name: name if name in roles else "text" for name in _SIZES if name in roles or "text" in roles}
     return dict(found)
-
-
-def plain_mean(state: EvalState) -> Ratio:
-    """Return the mean loss and its standard error with rows that are independent; infinite where one loss is."""
-    mean = state.loss.mean()
-    if mean is None or state.tallies["infinite"].count:
-        return Ratio(None, None)
-    return Ratio(mean, state.loss.standard_error())
-
-
-def in_unit(plan: EvalPlan, ratio: Ratio, df: int) -> Metric:
-    """Return a mean in nats as a metric in the report's unit, with its interval where it has one."""
-    assert ratio.value is not None  # finite ones only
-    value = to_float(ratio.value)
-    return Metric(value / plan.unit_size) if ratio.error is None else with_interval(plan, value, ratio.error, df)
-
-
-def bounds(plan: EvalPlan, ratio: Ratio, df: int) -> tuple[float, float, float] | None:
-    """Return value, lower and upper bound of a ratio in nats; None where it has no interval."""
-    if ratio.value is None or ratio.error is None:
-        return None
-    value, margin = to_float(ratio.value), -t_quantile((1 - plan.confidence) / 2, df) * ratio.error
-    return value, value - margin, value + margin
-
-
-def exponential(plan: EvalPlan, ratio: Ratio, df: int) -> Metric:
-    """Return exp of a ratio, the interval on the log scale."""
-    if ratio.value is None:
-        return Metric(math.inf)
-    interval = bounds(plan, ratio, df)
-    if interval is None:
-        return Metric(_exp(to_float(ratio.value)))
-    value, lower, upper = map(_exp, interval)
-    return Metric(value, None, lower, upper)
-
-
-def per_token(plan: EvalPlan, ratio: Ratio, df: int) -> dict[str, Metric]:
-    """Return the perplexity and the bits of a token."""
-    if ratio.value is None:
-        return {"perplexity": Metric(math.inf), "bits_per_token": Metric(math.inf)}
-    interval = bounds(plan, ratio, df)
-    bits = Metric(to_float(ratio.value) / _LN2)
-    if interval is not None and ratio.error is not None:
-        value, lower, upper = interval
-        bits = Metric(value / _LN2, ratio.error / _LN2, lower / _LN2, upper / _LN2)
-    return {"perplexity": exponential(plan, ratio, df), "bits_per_token": bits}
-
-
-def size_metrics(whole: SequenceStatistics) -> list[str]:
-    """Return the names of the metrics that the known sizes allow."""
-    found = ["bits_per_byte", "byte_perplexity"] if whole.known("bytes") else []
-    return found + (["word_perplexity"] if whole.known("words") else [])
-
-
-def per_size(plan: EvalPlan, whole: SequenceStatistics) -> dict[str, Metric]:
-    """Return the loss by bytes and words, where all are known."""
-    metrics, df = {}, whole.sequences - 1
-    if whole.known("bytes"):
-        ratio = whole.ratio("loss", "bytes")
-        metrics["bits_per_byte"] = _on_log_scale(plan, ratio, df)
-        metrics["byte_perplexity"] = exponential(plan, ratio, df)
-    if whole.known("words"):
-        metrics["word_perplexity"] = exponential(plan, whole.ratio("loss", "words"), df)
-    return metrics
-
-
-def _on_log_scale(plan: EvalPlan, ratio: Ratio, df: int) -> Metric:
-    """Return a ratio in bits, its interval that of its logarithm."""
-    assert ratio.value is not None  # finite ones only
-    value = to_float(ratio.value) / _LN2
-    if ratio.error is None or not value:
-        return Metric(value)
-    factor = _exp(-t_quantile((1 - plan.confidence) / 2, df) * ratio.error / to_float(ratio.value))
-    return Metric(value, ratio.error / _LN2, value / factor, value * factor)
-
-
-def _exp(value: float) -> float:
-    try:
-        return math.exp(value)
-    except OverflowError:
-        return math.inf
 
 
 def _bytes(text: str) -> int:

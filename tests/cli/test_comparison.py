@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,12 +43,30 @@ def test_two_files(tmp_path: Path) -> None:
     assert quiet == [f"{model['name']}\t{value(model)!r}" for model in document["models"]]
 
 
-@pytest.mark.parametrize("options", [(), ("--task", "tokens")])
-def test_tokens_of_several_models_are_not_paired(options: tuple[str, ...], tmp_path: Path) -> None:
-    trigram = SAMPLES / "language" / "trigram.csv"
-    done = ce(trigram, trigram, *options, cwd=tmp_path, expect=2)
-    assert "error[bad_option]: tokens of several models cannot be paired" in done.err
-    assert "--baseline REPORT.json" in done.err
+def test_tokens_are_compared_by_sequences(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        words="seq_id,logprob,bytes\na,-1,3\na,-2,5\nb,-1,4\nc,-3,2\n",
+        letters="seq_id,logprobs,bytes\nc,-1,2\nb,-0.25 -0.5,4\na,-1 -0.5 -0.5,8\n",
+    )
+    names = ("words.csv", "letters.csv", "--bytes-col", "bytes")
+    done = ce(*names, "--gate", "delta.bits_per_byte < 0", cwd=tmp_path, expect=0)
+    for text in ("compared by byte", "3 common to all models, paired by id", "in nats per byte", "into other tokens"):
+        assert text in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+    document = ce(*names, "--base", "2", "--json", cwd=tmp_path, expect=0).json
+    (row,) = document["comparison"]
+    assert (row["per"], row["rows"], row["wins"]) == ("byte", 3, 3)
+    assert row["difference"]["value"] == pytest.approx(-3.25 / 14 / math.log(2), rel=1e-15)
+    assert row["difference"] == pytest.approx(document["models"][1]["deltas"]["bits_per_byte"], rel=1e-14)
+    done = ce(*names, "--gate", "delta.cross_entropy < 9", cwd=tmp_path, expect=1)
+    assert "cut the text into other tokens" in done.out
+    assert ce(*names, "-q", cwd=tmp_path, expect=0).out == f"words\t{7 / 14!r}\nletters\t{3.75 / 14!r}\n"
+    write(tmp_path, less="seq_id,logprob,bytes\na,-1,8\nb,-1,4\n")
+    done = ce("words.csv", "less.csv", cwd=tmp_path, expect=2)
+    assert "error[missing_id]: words.csv, row 4: 1 sequence of words.csv is not in less.csv" in done.err
+    document = ce("words.csv", "less.csv", "--missing", "drop", "--json", cwd=tmp_path, expect=0).json
+    assert (document["comparison"][0]["per"], document["comparison"][0]["only_reference"]) == ("sequence", 1)
 
 
 def test_quiet_prints_the_losses_of_the_common_rows(tmp_path: Path) -> None:

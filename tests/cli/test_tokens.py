@@ -312,6 +312,18 @@ def test_gates_know_the_figures(tmp_path: Path) -> None:
     assert [gate["passed"] for gate in json.loads(done.out)["gates"]] == [True, False, True]
 
 
+def test_the_bytes_of_a_list_count_once(tmp_path: Path) -> None:
+    """`--bytes-col` holds the bytes of a row, however many tokens its list has."""
+    data = pa.table(
+        {"seq_id": ["x", "x", "y"], "logprobs": [[-1.0, None, -2.0], [-1.0], [-4.0, -1.0]], "size": [5, 2, 9]}
+    )
+    for weight in (None, "w"):
+        weighed = data.append_column("w", [[0.5, 0.5, 0.5]])
+        report = evaluate(weighed, bytes_col="size", weight_col=weight, per_sequence=tmp_path / "s.csv")
+        assert report["bits_per_byte"].value == pytest.approx(9 / 16 / math.log(2), rel=1e-15)
+        assert [row["bytes"] for row in table((tmp_path / "s.csv").read_text())] == ["7", "9"]
+
+
 def test_lists_that_are_empty_are_not_scored() -> None:
     report = evaluate(pa.table({"logprobs": [[-1.0], [], None, [None, -2.0]]}))
     assert (report.counts["rows"], report.counts["scored"], report.counts["unscored"]) == (5, 2, 3)

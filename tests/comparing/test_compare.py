@@ -678,8 +678,6 @@ def test_what_cannot_be_compared_is_refused() -> None:
     single = pd.DataFrame({"id": labels["id"], "prob": 0.5})
     with pytest.raises(CeError):
         compare({"a": models["m0"], "b": single}, labels)
-    with pytest.raises(CeError, match="tokens of several models cannot be paired"):
-        compare({name: pd.DataFrame({"logprob": [-1.0, -2.0]}) for name in "ab"}, task="tokens")
 
 
 def test_lengths_that_differ_by_position() -> None:

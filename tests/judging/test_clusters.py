@@ -128,10 +128,79 @@ def test_a_row_without_a_cluster_is_told() -> None:
     assert (problem.code, problem.column, problem.rows) == ("missing_id", "user", (5, 8))
 
 
-def test_the_clusters_of_tokens_are_their_sequences() -> None:
-    frame = pd.DataFrame({"doc": [1, 1, 2], "logprob": [-1.0, -2.0, -0.5]})
-    with pytest.raises(CeError, match="sequences are the clusters"):
-        ce_cli.evaluate(frame, task="tokens", cluster="doc")
+def tokens(texts: int = 60, seed: int = 0) -> pd.DataFrame:
+    """Return tokens of texts, five of which are of one document, in rows."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 9, texts)
+    text = np.repeat(np.arange(texts), lengths)
+    hard = rng.exponential(size=texts // 5 + 1)
+    frame = pd.DataFrame({"seq_id": text, "doc": [f"d{one // 5}" for one in text]})
+    frame["logprob"] = -rng.exponential(size=len(frame)) * hard[text // 5]
+    frame["bytes"] = rng.integers(1, 7, len(frame))
+    frame["w"] = rng.integers(1, 4, len(frame)) / 4
+    return frame
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sequences_of_tokens_may_come_in_clusters(weighted: bool) -> None:
+    frame = tokens()
+    found = ce_cli.evaluate(frame, cluster="doc", bytes_col="bytes", weight_col="w" if weighted else None, by="doc")
+    weight = frame.w if weighted else 1.0
+    whole = frame.assign(loss=-frame.logprob * weight, weight=weight, bytes=frame.bytes * weight)
+    each = whole.groupby(["seq_id", "doc"])[["loss", "weight", "bytes"]].sum().reset_index()
+    each["mean"], each["one"] = each["loss"] / each["weight"], 1.0
+    for name, upper, lower, unit in (
+        ("cross_entropy", "loss", "weight", 1.0),
+        ("bits_per_token", "loss", "weight", math.log(2)),
+        ("bits_per_byte", "loss", "bytes", math.log(2)),
+        ("sequence_sum_mean", "loss", "one", 1.0),
+        ("sequence_mean", "mean", "one", 1.0),
+    ):
+        mean, error, count = clustered(each[upper] / each[lower], each.doc, each[lower])
+        assert found[name].value == pytest.approx(mean / unit, rel=1e-13)
+        assert found[name].stderr == pytest.approx(error / unit, rel=1e-10)
+    t = stats.t.ppf(0.975, count - 1)
+    mean, error, _ = clustered(each["loss"] / each["weight"], each.doc, each["weight"])
+    assert found["perplexity"].upper == pytest.approx(math.exp(mean + t * error), rel=1e-10)
+    section = found.sections["clusters"]
+    alone = ce_cli.evaluate(frame, weight_col="w" if weighted else None)
+    assert (section["clusters"], section["largest"]) == (12, frame.doc.value_counts().max())
+    assert section["stderr_independent"] == alone.cross_entropy.stderr
+    # Tokens without sequences have the same clusters.
+    loose = ce_cli.evaluate(
+        frame.drop(columns="seq_id"), task="tokens", cluster="doc", weight_col="w" if weighted else None
+    )
+    assert loose["perplexity"].lower == pytest.approx(found["perplexity"].lower, rel=1e-10)
+
+
+def test_a_sequence_has_one_cluster() -> None:
+    frame = tokens()
+    for doc in ("x", None):
+        frame.loc[[0, 1, 2], "seq_id"] = 0
+        frame.loc[1, "doc"] = doc
+        for chunk in (1, 2, 100):
+            with pytest.raises(CeError, match="the cluster is not that of the row before") as caught:
+                ce_cli.evaluate(frame, cluster="doc", chunk_rows=chunk)
+            problem = caught.value.problems[0]
+            assert (problem.code, problem.column, problem.rows, problem.count) == ("bad_option", "doc", (2, 3), 2)
+
+
+def test_infinite_and_lonely_clusters_of_tokens() -> None:
+    frame = tokens()
+    one = ce_cli.evaluate(frame.assign(doc="all"), cluster="doc")
+    assert (one.cross_entropy.stderr, one["sequence_mean"].stderr) == (None, None)
+    frame.loc[3, "logprob"] = -math.inf
+    found = ce_cli.evaluate(frame, cluster="doc")
+    assert found.cross_entropy.value == found["sequence_mean"].value == math.inf
+    assert "stderr_independent" not in found.sections["clusters"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 1000), st.integers(1, 30), st.integers(1, 3))
+def test_no_cut_of_the_work_changes_a_bit_of_clustered_tokens(texts: int, seed: int, chunk: int, jobs: int) -> None:
+    frame, options = tokens(texts, seed), {"cluster": "doc", "bytes_col": "bytes", "by": "doc"}
+    one = ce_cli.evaluate(frame, jobs=1, **options).to_dict()
+    assert ce_cli.evaluate(frame, jobs=jobs, chunk_rows=chunk, **options).to_dict() == one
 
 
 @settings(max_examples=25, deadline=None)

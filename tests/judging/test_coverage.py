@@ -20,7 +20,8 @@ from ce_cli.state.exact import factor
 from ce_cli.state.fractions import to_float
 from ce_cli.state.moments import Moments
 from ce_cli.state.replicates import ReplicateSums
-from ce_cli.state.sequences import Runs, SequenceStatistics
+from ce_cli.state.runs import Runs
+from ce_cli.state.sequences import SequenceStatistics
 from ce_cli.state.student_t import t_quantile
 
 REPLICATIONS = 2000

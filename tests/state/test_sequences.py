@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ce_cli.state.sequences import Runs, SequenceStatistics, rounded, run_sums
+from ce_cli.state.run_sums import rounded, run_sums
+from ce_cli.state.runs import Runs
+from ce_cli.state.sequences import SequenceStatistics
 from tests.state import sizes, weights
 
 

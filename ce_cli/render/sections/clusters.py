@@ -19,5 +19,6 @@ def lines(report: Report, width: int, *, color: bool) -> list[Line]:  # noqa: AR
     found += f"has {plural(section['largest'], 'row')}"
     error, independent = report.metrics["cross_entropy"].stderr, section.get("stderr_independent")
     if error is not None and independent:
-        found += f"; the standard error is {number(error / independent, 3)} times that of independent rows"
+        units = "sequences" if "sequences" in report.counts else "rows"
+        found += f"; the standard error is {number(error / independent, 3)} times that of independent {units}"
     return prose(Span("clusters  ", TITLE), found, width)
