@@ -174,6 +174,56 @@ def test_few_and_unscored_sequences() -> None:
     assert [issue.code for issue in compare(models).issues] == ["compared_by_sequence", "unlike_unscored"]
 
 
+@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize(
+    ("per", "name", "cut", "options"),
+    [
+        ("token", "cross_entropy", 0, {}),
+        ("byte", "bits_per_byte", 1, {"bytes_col": "bytes"}),
+        ("sequence", "sequence_sum_mean", 1, {}),
+    ],
+)
+def test_the_paired_metric_of_the_common_sequences_is_that_of_a_file_of_them(
+    per: str, name: str, cut: int, options: dict[str, Any], clustered: bool
+) -> None:
+    options |= {"cluster": "doc" if clustered else None, "base": "2"}
+    models = {"a": texts(1), "b": texts(2, cut=cut), "c": texts(3)}
+    models["b"] = models["b"][models["b"].seq_id != "text 3"]
+    models["c"] = models["c"][models["c"].seq_id != "text 4"]
+    common = {model: frame[~frame.seq_id.isin(["text 3", "text 4"])] for model, frame in models.items()}
+    found, expected = compare(models, missing="drop", **options), compare(common, **options)
+    assert (found.per, found.same_rows, expected.same_rows) == (per, False, True)
+    assert found.ranking == expected.ranking
+    assert [one.difference for one in found.comparison] == [one.difference for one in expected.comparison]
+    for model in found.models:
+        (told,) = model.shared.items()
+        alone = evaluate(common[model.name], **options)[name]
+        assert told[0] == name
+        for mine, other in zip(
+            *((one.value, one.stderr, one.lower, one.upper) for one in (told[1], alone)), strict=True
+        ):
+            assert mine == pytest.approx(other, rel=1e-11)
+    page = render_comparison(found, width=160, color=False)
+    assert f"nats per {per}" not in page
+    assert f"bits per {per}, the smallest first; of the {TEXTS - 2} common sequences" in page
+    assert ("own sequences" in page, "own loss" in page) == (True, per == "token")
+    assert "own" not in render_comparison(expected, width=160, color=False).split("differences")[0]
+
+
+def test_an_infinite_loss_of_the_common_sequences() -> None:
+    models = {"a": texts(1), "b": texts(2, cut=1)}
+    models["b"].loc[models["b"].seq_id == "text 7", "logprob"] = -math.inf
+    models["a"] = models["a"][models["a"].seq_id != "text 3"]
+    found = compare(models, missing="drop", bytes_col="bytes")
+    assert [model.shared["bits_per_byte"].value for model in found.models] == [
+        pytest.approx(found.ranking[0].cross_entropy.value / math.log(2)),
+        math.inf,
+    ]
+    page = render_comparison(found, width=160, color=False)
+    assert "infinite sequences" in page
+    assert "loss of the rest" not in page
+
+
 def test_what_models_disagree_on_is_told() -> None:
     one, two = texts(1), texts(2, cut=1)
     two.loc[0, "bytes"] += 1

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ce_cli.state.groups import CLUSTER
 from ce_cli.state.run_sums import rounded, run_sums
-from ce_cli.state.runs import Runs
+from ce_cli.state.runs import RunGroups, Runs
 from ce_cli.state.sequences import SequenceStatistics
 from tests.state import sizes, weights
 
@@ -35,6 +36,7 @@ def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray
     run = np.cumsum(np.append(True, keys[1:] != keys[:-1])) - 1
     unscored = np.isnan(loss)
     ends = np.append(starts[1:], len(ids)) - 1
+    cluster = (keys // 21).astype(np.uint64)  # three sequences each
     state.note(
         Runs(
             starts,
@@ -43,6 +45,7 @@ def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray
             keys[starts],
             np.bincount(run[unscored], minlength=len(starts)),
             {"bytes": run_sums(np.ones(len(ids)), starts)},
+            {CLUSTER: RunGroups(cluster[starts], cluster[ends], starts[:0], {})},
         )
     )
     there = np.flatnonzero(~unscored)
@@ -52,16 +55,22 @@ def note(state: SequenceStatistics, ids: list[int], start: int, loss: np.ndarray
 
 
 def gathered(
-    ids: list[int], loss: np.ndarray, weight: np.ndarray | None, cuts: list[int], order: list[int], workers: int
+    ids: list[int],
+    loss: np.ndarray,
+    weight: np.ndarray | None,
+    cuts: list[int],
+    order: list[int],
+    workers: int,
+    clustered: bool = False,
 ) -> SequenceStatistics:
     """Return what some workers gather of blocks that come in some order."""
-    states = [SequenceStatistics({"bytes": True}) for _ in range(workers)]
+    states = [SequenceStatistics({"bytes": True}, clustered=clustered) for _ in range(workers)]
     edges = sorted({0, *(cut for cut in cuts if cut < len(ids)), len(ids)})
     blocks = list(pairwise(edges))
     for number in sorted(range(len(blocks)), key=lambda one: order[one % len(order)]):
         a, b = blocks[number]
         note(states[number % workers], ids[a:b], a, loss[a:b], None if weight is None else weight[a:b])
-    merged = SequenceStatistics({"bytes": True})
+    merged = SequenceStatistics({"bytes": True}, clustered=clustered)
     for state in states:
         merged.merge(pickle.loads(pickle.dumps(state)))
     return merged.closed()
@@ -69,6 +78,8 @@ def gathered(
 
 def result(state: SequenceStatistics) -> tuple[Any, ...]:
     counts = (state.sequences, state.unscored_sequences, state.infinite, state.tokens(), state.repeated())
+    if state.sequences:
+        counts = (*counts, *state.hits())
     if not state.sequences or state.infinite == state.sequences:
         return counts
     return (
@@ -94,10 +105,11 @@ def data(draw: st.DrawFn) -> tuple[list[int], np.ndarray, np.ndarray | None]:
 @given(data(), st.data())
 def test_cuts_orders_and_workers_change_no_bit(rows: tuple[Any, ...], draw: st.DataObject) -> None:
     n = len(rows[0])
-    whole = gathered(*rows, [], [0], 1)
+    clustered = draw.draw(st.booleans())
+    whole = gathered(*rows, [], [0], 1, clustered)
     cuts = draw.draw(st.lists(st.integers(1, max(1, n - 1)), max_size=10))
     order = draw.draw(st.permutations(range(11)))
-    assert result(gathered(*rows, cuts, order, draw.draw(st.integers(1, 3)))) == result(whole)
+    assert result(gathered(*rows, cuts, order, draw.draw(st.integers(1, 3)), clustered)) == result(whole)
 
 
 @given(data())
@@ -127,6 +139,27 @@ def test_figures_are_those_of_exact_arithmetic(rows: tuple[Any, ...]) -> None:
         assert found.error == pytest.approx(expected, rel=1e-14)
     assert state.mean("loss").value == sum(a for a, _, _ in sequences) / c
     assert state.total("bytes") == sum(n for _, _, n in sequences)
+
+
+@given(data())
+def test_clusters_hold_the_hits_of_all_their_sequences(rows: tuple[Any, ...]) -> None:
+    ids, loss, weight = rows
+    state = gathered(ids, loss, weight, [3, 4], [0], 1, clustered=True)
+    by = np.ones(len(ids)) if weight is None else weight
+    clusters: dict[int, list[Fraction]] = {}
+    for at in np.flatnonzero(~np.isnan(loss)).tolist():
+        own = clusters.setdefault(ids[at] // 21, [Fraction(0), Fraction(0)])
+        own[0] += Fraction(float(by[at])) * int(loss[at] < 1)
+        own[1] += Fraction(float(by[at]))
+    if not clusters:
+        return
+    a, b = (sum(own[part] for own in clusters.values()) for part in (0, 1))
+    c, (found, count) = len(clusters), state.hits()
+    assert (count, found.error is None) == (c, c == 1)
+    assert float(found.value or 0) == pytest.approx(float(a / b), rel=1e-13)
+    if found.error is not None:
+        square = Fraction(c, c - 1) * sum((h - a / b * w) ** 2 for h, w in clusters.values()) / Fraction(b) ** 2
+        assert found.error == pytest.approx(float(square) ** 0.5, rel=1e-9, abs=1e-15)
 
 
 def test_a_sequence_that_comes_back_is_noticed_wherever_the_cuts_are() -> None:

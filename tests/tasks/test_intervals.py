@@ -215,7 +215,8 @@ def test_hard_rows_in_clusters_have_accuracy_and_brier_score():
 
 
 @pytest.mark.parametrize("infinite", [False, True])
-def test_tokens_of_a_sequence_are_one_observation_of_the_accuracy(infinite):
+@pytest.mark.parametrize("cluster", [None, "doc"])
+def test_tokens_of_a_sequence_are_one_observation_of_the_accuracy(infinite, cluster):
     rng = np.random.default_rng(15)
     prob = rng.dirichlet(np.ones(3), N)
     token = rng.integers(0, 3, N)
@@ -224,11 +225,20 @@ def test_tokens_of_a_sequence_are_one_observation_of_the_accuracy(infinite):
     frame = pd.DataFrame({f"prob_{name}": prob[:, at] for at, name in enumerate("abc")})
     frame["token"], frame["w"] = np.array(list("abc"))[token], rng.choice([0.5, 1.0, 3.0], N)
     frame["seq"] = np.sort(rng.integers(0, 20, N))
-    options = {"task": "tokens", "token_col": "token", "sequence_col": "seq", "weight_col": "w"}
+    frame["doc"] = [f"doc {seq // 3}" for seq in frame["seq"]]
+    options = {"task": "tokens", "token_col": "token", "sequence_col": "seq", "weight_col": "w", "cluster": cluster}
     report = ce_cli.evaluate(frame, **options)
     weight, right = frame["w"].to_numpy(), prob.argmax(axis=1) == token
-    assert_interval(report.metrics["accuracy"], by_hand(weight * right, weight, frame["seq"]))
+    assert_interval(report.metrics["accuracy"], by_hand(weight * right, weight, frame[cluster or "seq"]))
     assert ce_cli.evaluate(frame, **options, jobs=2, chunk_rows=4).metrics == report.metrics
+
+
+def test_a_cluster_without_a_value_is_no_observation_of_a_mean():
+    frame = pd.DataFrame({"prob": [0.3, 0.6, 0.2, 0.9, 0.0, 0.0], "label": [0, 1, 0, 1, 1, 1], "user": list("aabbcc")})
+    metrics = ce_cli.evaluate(frame, cluster="user").metrics
+    losses = -np.log([0.7, 0.6, 0.8, 0.9])
+    assert_interval(metrics["cross_entropy_finite"], by_hand(losses, np.ones(4), list("aabb")))
+    assert_interval(metrics["accuracy"], by_hand(np.array([1.0, 1, 1, 1, 0, 0]), np.ones(6), frame["user"]))
 
 
 def test_the_plain_loss_of_smoothed_tokens_has_the_interval_of_sequences():
