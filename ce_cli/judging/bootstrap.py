@@ -15,8 +15,8 @@ from ce_cli.metrics import BOOTSTRAPPED
 from ce_cli.readers.keys import text_words
 from ce_cli.report import Issue, Metric
 from ce_cli.state.evaluation import objective
-from ce_cli.state.exact import factor
 from ce_cli.state.fractions import to_float
+from ce_cli.state.products import factor
 from ce_cli.state.replicates import ReplicateSums
 from ce_cli.workers import default_jobs
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ce_cli.plan import EvalPlan, Options
     from ce_cli.report import Report
     from ce_cli.state.evaluation import EvalState
-    from ce_cli.state.exact import Factor
+    from ce_cli.state.products import Factor
     from ce_cli.tasks.base import Context
 
 _TRIAL_ROWS = 1 << 10  # on which the cost is measured

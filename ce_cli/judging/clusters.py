@@ -13,9 +13,9 @@ from ce_cli.judging.base import Aspect, Judgement
 from ce_cli.readers.categories import groups_of
 from ce_cli.report import Issue, Metric
 from ce_cli.state.evaluation import averaged
-from ce_cli.state.exact import factor
 from ce_cli.state.fractions import square_root
 from ce_cli.state.groups import GroupSums
+from ce_cli.state.products import factor
 from ce_cli.state.ratios import ratio_variance
 from ce_cli.state.row_means import Usable, usable
 from ce_cli.state.tally import Tally

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ce_cli.judging.clusters import usable_losses
-from ce_cli.state.exact import GrowingSums, add_products, factor
-from ce_cli.state.groups import GroupSums, crossed, present
+from ce_cli.state.exact import GrowingSums
+from ce_cli.state.groups import BEYOND, GroupSums, crossed, present
+from ce_cli.state.products import add_products, factor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ce_cli.judging.base import JudgedRows
     from ce_cli.state.groups import Groups
 
-_BEYOND = None  # the name of all slices that are too many
 _PRODUCTS = {
     "total_total": ("total", "total"),
     "total_weight": ("total", "weight"),
@@ -44,7 +44,7 @@ class SliceClusters:
     def add(self, groups: Groups, clusters: Groups, rows: JudgedRows) -> None:
         """Add rows of positive weight by their slices and clusters."""
         groups = present(groups.codes, [self._kept(name) for name in groups.names])
-        self._slices.update(name for name in groups.names if name is not _BEYOND)
+        self._slices.update(name for name in groups.names if name is not BEYOND)
         _gather(self._sums, crossed([groups, clusters]), rows)
         self._bound()
 
@@ -55,7 +55,7 @@ class SliceClusters:
         self._bound()
 
     def _kept(self, name: Any) -> Any:
-        return name if self._last is None or (name is not _BEYOND and name <= self._last) else _BEYOND
+        return name if self._last is None or (name is not BEYOND and name <= self._last) else BEYOND
 
     def _bound(self) -> None:
         if len(self._slices) > 2 * self._most:
@@ -70,7 +70,7 @@ class SliceClusters:
         d_c = (Σwℓ - μ Σw) / W over the rows of the cluster in the slice; its difference from the mean of the other rows has in
         addition what the rows of the same cluster outside the slice do.
         """
-        sums = self._sums.renamed(lambda name: (name[0] if name[0] in kept else _BEYOND, name[1]))
+        sums = self._sums.renamed(lambda name: (name[0] if name[0] in kept else BEYOND, name[1]))
         whole = sums.renamed(lambda name: name[1])
         at_cluster = {name: at for at, name in enumerate(whole.names)}
         slices = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in sums.names))}
@@ -123,12 +123,11 @@ class SliceSequences:
 
     def _bound(self) -> None:
         if len(self._sums) > 2 * self._most:
-            kept = {*sorted(name for name in self._sums.names if name is not _BEYOND)[: self._most]}
-            self._sums = self._sums.renamed(lambda name: name if name in kept else _BEYOND)
+            self._sums = self._sums.bounded(self._most)
 
     def spread(self, kept: Collection[Any]) -> Callable[[Any], Spread]:
         """Return what looks up the standard errors of a slice that is kept, as `SliceClusters.spread` does."""
-        sums = self._sums.renamed(lambda name: name if name in kept else _BEYOND)
+        sums = self._sums.renamed(lambda name: name if name in kept else BEYOND)
         columns = [sums.totals(name) for name in ("total", "weight", *_PRODUCTS)]
         clusters = [_Clusters(*values) for values in zip(sums.counts("clusters"), *columns, strict=True)]
         found = dict(zip(sums.names, clusters, strict=True))

@@ -17,10 +17,10 @@ from ce_cli.metrics import METRICS
 from ce_cli.readers.categories import groups_of
 from ce_cli.report import Issue, Metric
 from ce_cli.slicing import parse_all
-from ce_cli.state.exact import factor
 from ce_cli.state.fractions import square_root, to_float
-from ce_cli.state.groups import Groups, Placed, crossed
+from ce_cli.state.groups import BEYOND, Groups, Placed, crossed
 from ce_cli.state.loss_groups import NOTHING, LossGroups
+from ce_cli.state.products import factor
 from ce_cli.state.student_t import t_quantile, t_two_sided
 from ce_cli.state.tally import Tally
 from ce_cli.tasks.base import with_interval
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 MOST_SLICES = 10_000
 _MOST_CELLS = 1 << 20  # label weights by slice and class
-_BEYOND = None  # the name of all slices that are too many
 
 
 class SliceTable:
@@ -72,11 +71,7 @@ class SliceTable:
 
     def bounded(self) -> LossGroups:
         """Return the sums of the slices that are kept, and of all others under no name."""
-        names = [name for name in self.sums.names if name is not _BEYOND]
-        if len(names) <= MOST_SLICES:
-            return self.sums
-        kept = {*sorted(names)[:MOST_SLICES]}
-        return self.sums.renamed(lambda name: name if name in kept else _BEYOND)
+        return self.sums.bounded(MOST_SLICES)
 
     def _bound(self) -> None:
         if len(self.sums) > 2 * MOST_SLICES:
@@ -239,10 +234,10 @@ def _slices_of(
     for _, own in moments:
         whole = whole.plus(own)
     further = _further(sums)
-    robust = None if clusters is None else clusters.spread({name for name, _ in moments if name is not _BEYOND})
+    robust = None if clusters is None else clusters.spread({name for name, _ in moments if name is not BEYOND})
     slices, beyond = [], None
     for at, (name, own) in enumerate(moments):
-        if name is _BEYOND:
+        if name is BEYOND:
             beyond = own
             continue
         rest = whole.minus(own)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import square_root, to_float
+from ce_cli.state.products import add_products, factor
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.state.exact import ExactSums, Factor, add_products, factor
+from ce_cli.state.exact import ExactSums
+from ce_cli.state.products import Factor, add_products, factor
 
 if TYPE_CHECKING:
     from fractions import Fraction

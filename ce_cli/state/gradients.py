@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ce_cli.state.evaluation import objective
-from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.exact import ExactSums
+from ce_cli.state.products import add_products, factor
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from ce_cli.state.exact import GrowingSums, add_products, factor
+from ce_cli.state.exact import GrowingSums
 from ce_cli.state.fractions import to_float
+from ce_cli.state.products import add_products, factor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from ce_cli.arrays import Bools, Floats, Ints
-    from ce_cli.state.exact import Factor
+    from ce_cli.state.products import Factor
 
 
 CLUSTER = "cluster"  # what rows or sequences are grouped by that depend on each other
+BEYOND = None  # the name of all groups together that are too many
 
 
 class Groups(NamedTuple):
@@ -138,6 +140,14 @@ class GroupSums:
         found.clear()
         found.merge(self, name)
         return found
+
+    def bounded(self, most: int) -> Self:
+        """Return the first `most` groups by name as they are, and all others as one, named `BEYOND`."""
+        names = [name for name in self.names if name is not BEYOND]
+        if len(names) <= most:
+            return self
+        kept = {*sorted(names)[:most]}
+        return self.renamed(lambda name: name if name in kept else BEYOND)
 
     def counts(self, name: str) -> list[int]:
         """Return a count of every group."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.state.exact import ExactSums, factor, in_range
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import square_root
+from ce_cli.state.products import factor, in_range
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ce_cli.state.evaluation import averaged
-from ce_cli.state.exact import factor
 from ce_cli.state.groups import GroupSums
+from ce_cli.state.products import factor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

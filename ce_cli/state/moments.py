@@ -5,8 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ce_cli.state.exact import ExactSums, add_pairs, factor
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import square_root
+from ce_cli.state.products import add_pairs, factor
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats

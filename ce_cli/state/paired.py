@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import to_float
 from ce_cli.state.groups import CLUSTER
 from ce_cli.state.moments import Moments
 from ce_cli.state.paired_groups import PairedClusters, PairedSlices
+from ce_cli.state.products import add_products, factor
 from ce_cli.state.replicates import ReplicateSums
 
 if TYPE_CHECKING:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from ce_cli.block import Scored
 from ce_cli.state.fractions import square_root, to_float
-from ce_cli.state.groups import GroupSums
+from ce_cli.state.groups import BEYOND, GroupSums
 from ce_cli.state.loss_groups import LossGroups
 from ce_cli.state.ratios import ratio_variance
 
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
     from ce_cli.arrays import Floats
     from ce_cli.state.groups import Groups
-
-_BEYOND = None  # the name of all slices that are too many
 
 
 class GroupDifference(NamedTuple):
@@ -42,18 +38,19 @@ class PairedSlices:
         """Add rows by their groups; a difference is `inf` where either loss is."""
         self._sums.add_losses(self._sums.place(groups), Scored(loss=difference), weight)
         if len(self._sums) > 2 * self._most:
-            self._sums = self._bounded()
+            self._sums = self._sums.bounded(self._most)
 
     def merge(self, other: PairedSlices) -> None:
         """Add what another state has seen."""
         self._sums.merge(other._sums)
         if len(self._sums) > 2 * self._most:
-            self._sums = self._bounded()
+            self._sums = self._sums.bounded(self._most)
 
     def differences(self) -> Iterator[tuple[Any, GroupDifference]]:
         """Yield what is known of every slice, by name; those that are too many are left out."""
-        found = sorted((item for item in self._bounded().moments() if item[0] is not _BEYOND), key=lambda item: item[0])
-        every = [own for _, own in self._bounded().moments()]
+        sums = self._sums.bounded(self._most)
+        found = sorted((item for item in sums.moments() if item[0] is not BEYOND), key=lambda item: item[0])
+        every = [own for _, own in sums.moments()]
         whole = sum((own.weight for own in every), Fraction(0))
         infinite = any(own.infinite for own in every)
         for name, own in found:
@@ -64,13 +61,6 @@ class PairedSlices:
             error = None if variance is None else square_root(variance)
             part = None if infinite else to_float(own.total / whole)
             yield name, GroupDifference(own.n, to_float(mean), error, part)
-
-    def _bounded(self) -> LossGroups:
-        names = [name for name in self._sums.names if name is not _BEYOND]
-        if len(names) <= self._most:
-            return self._sums
-        kept = {*sorted(names)[: self._most]}
-        return self._sums.renamed(lambda name: name if name in kept else _BEYOND)
 
 
 class PairedClusters:
@@ -98,14 +88,9 @@ class PairedClusters:
 
         What a cluster sums to is rounded once, so that the products are exact in any order.
         """
-        totals, ones = self._sums.totals("total"), self._sums.counts("ones")
-        weights = [weight + one for weight, one in zip(self._sums.totals("weight"), ones, strict=True)]
-        count, weight = len(totals), sum(weights, Fraction(0))
+        (totals, total), (weights, weight) = self._sums.rounded("total"), self._sums.rounded("weight", "ones")
+        count = len(self._sums)
         if count < 2:
             return count, None
-        variance = ratio_variance(_rounded(totals), _rounded(weights), sum(totals, Fraction(0)) / weight, weight)
+        variance = ratio_variance(totals, weights, total / weight, weight)
         return count, None if variance is None else square_root(variance)
-
-
-def _rounded(values: list[Fraction]) -> Floats:
-    return np.array([to_float(value) for value in values], dtype=np.float64)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ce_cli.state.exact import factor
 from ce_cli.state.fractions import to_float
 from ce_cli.state.groups import GroupSums
 from ce_cli.state.paired import PairedDifference
 from ce_cli.state.paired_groups import GroupDifference
+from ce_cli.state.products import factor
 from ce_cli.state.ratios import Ratio, ratio_of, total_of
 from ce_cli.state.replicates import ReplicateSums
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ce_cli.kernels.poisson import replicate_words, resampled_sums
-from ce_cli.state.exact import ExactSums, in_range, top_exponent
+from ce_cli.state.exact import ExactSums, top_exponent
+from ce_cli.state.products import in_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from ce_cli.arrays import Floats
     from ce_cli.kernels.hashing import Words
-    from ce_cli.state.exact import Factor
+    from ce_cli.state.products import Factor
 
 _MANTISSA_BITS = 53
 _SLICE = 1 << 14  # rows

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ce_cli.state.exact import ExactSums, add_pairs, factor
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import square_root
 from ce_cli.state.groups import CLUSTER, GroupSums, present
+from ce_cli.state.products import add_pairs, factor
 from ce_cli.state.ratios import Ratio, ratio_variance
 from ce_cli.state.runs import Fragment, KeptSequences, RunTable, run_table, whole
 from ce_cli.state.tally import Tally

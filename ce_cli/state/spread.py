@@ -6,12 +6,13 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ce_cli.state.exact import ExactSums, factor, in_range
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import square_root
+from ce_cli.state.products import factor, in_range
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
-    from ce_cli.state.exact import Factor
+    from ce_cli.state.products import Factor
 
 _NOISE = Fraction(1, 1 << 50)  # three roundings of a product, relative to the sum of squares
 

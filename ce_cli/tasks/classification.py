@@ -16,10 +16,11 @@ from ce_cli.readers.arrays import cell_text
 from ce_cli.report import ClassRow, Metric
 from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import ClassSums, LabelledRows
-from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
 from ce_cli.state.hits import Hits
+from ce_cli.state.products import add_products, factor
 from ce_cli.state.row_means import RowMeans
 from ce_cli.state.spread import Spread
 from ce_cli.tasks.base import Coded, Summary, mean_metrics, with_errors, without_unit

@@ -11,8 +11,8 @@ import numpy as np
 from ce_cli.report import Metric
 from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import LabelledRows
-from ce_cli.state.exact import add_products, factor
 from ce_cli.state.fractions import to_float
+from ce_cli.state.products import add_products, factor
 from ce_cli.tasks.base import Summary, mean_metrics, row_mean, with_errors
 from ce_cli.tasks.classification import (
     ClassStatistics,

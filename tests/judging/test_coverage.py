@@ -16,9 +16,9 @@ from ce_cli.judging.base import JudgedRows
 from ce_cli.judging.bootstrap import BootstrapState, percentile_interval
 from ce_cli.judging.clusters import ClusterSums
 from ce_cli.kernels.hashing import mixed
-from ce_cli.state.exact import factor
 from ce_cli.state.fractions import to_float
 from ce_cli.state.moments import Moments
+from ce_cli.state.products import factor
 from ce_cli.state.replicates import ReplicateSums
 from ce_cli.state.runs import Runs
 from ce_cli.state.sequences import SequenceStatistics

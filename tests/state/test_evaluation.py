@@ -22,11 +22,12 @@ from ce_cli.plan import EvalPlan, Scale
 from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import ClassSums, ClassTotals, LabelledRows
 from ce_cli.state.evaluation import EvalState
-from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
 from ce_cli.state.histogram import LossHistogram
 from ce_cli.state.moments import Moments
+from ce_cli.state.products import add_products, factor
 from ce_cli.state.tally import Tally
 from ce_cli.state.worst import WorstRows
 from ce_cli.tasks.classification import ClassScored, ClassStatistics, DivergenceStatistics, Part

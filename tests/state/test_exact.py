@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ce_cli.state import exact
-from ce_cli.state.exact import ExactSums, add_products, factor
+from ce_cli.state import exact, limbs
+from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import square_root, to_float
+from ce_cli.state.products import add_products, factor
 from tests.state import finite, fractions, mixed, weights
 
 
@@ -47,8 +48,8 @@ def test_sums_at_the_ends_of_float64(values):
 
 @pytest.mark.parametrize("seed", [4])
 def test_a_long_sum_over_several_slices_is_exact(seed):
-    values = mixed(exact._SLICE + 5000, seed)
-    values[5000:] = np.random.default_rng(seed).uniform(2.0**35, 2.0**36, exact._SLICE)
+    values = mixed(exact.SLICE_ROWS + 5000, seed)
+    values[5000:] = np.random.default_rng(seed).uniform(2.0**35, 2.0**36, exact.SLICE_ROWS)
     cell = np.random.default_rng(seed).integers(0, 3, len(values))
     sums = ExactSums(3)
     sums.add(values, cell)
@@ -57,7 +58,7 @@ def test_a_long_sum_over_several_slices_is_exact(seed):
 
 
 def test_carrying_often_changes_nothing(monkeypatch):
-    monkeypatch.setattr(exact, "_CARRY_EVERY", 3)
+    monkeypatch.setattr(limbs, "_CARRY_EVERY", 3)
     sums, expected = ExactSums(2), [Fraction(0), Fraction(0)]
     for seed in range(20):
         values, cell = mixed(50, seed), np.arange(50) % 2
@@ -71,7 +72,7 @@ def test_carrying_often_changes_nothing(monkeypatch):
 @pytest.mark.parametrize("cells", [1, 2])
 def test_a_full_slice_of_the_largest_mantissas(top, cells):
     value = math.ldexp(1 - 2.0**-53, top)
-    values = np.full(exact._SLICE, -value)
+    values = np.full(exact.SLICE_ROWS, -value)
     sums = ExactSums(cells)
     sums.add(values, None if cells == 1 else np.full(len(values), 1))
     assert sums.total() == -len(values) * Fraction(value)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ce_cli.kernels.hashing import mixed
 from ce_cli.kernels.poisson import poisson_counts, replicate_words, unit_words
 from ce_cli.state import replicates
-from ce_cli.state.exact import factor
+from ce_cli.state.products import factor
 from ce_cli.state.replicates import ReplicateSums
 
 REPLICATES = 6
