@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("tasks, which check what readers give and call kernels", frozenset({"tasks"})),
     ("what is asked of the scored rows beside the figures of the task", frozenset({"judging"})),
     ("the plan, which names the tasks and looks at the first rows", frozenset({"setup"})),
+    ("what is done with a few rows", frozenset({"folding"})),
     ("the pass over the data", frozenset({"engine"})),
     ("states to a report, and what shows reports and scored rows", frozenset({"summary", "render"})),
     ("several models, each of which is a plan, a pass and a report", frozenset({"comparing"})),

@@ -17,8 +17,9 @@ from ce_cli.columns import listed
 from ce_cli.comparing.disagreement import Disagreement
 from ce_cli.comparing.held_losses import HeldLosses
 from ce_cli.comparing.row_losses import Grouping, LossSink
-from ce_cli.engine import Gathered, Job, Outcome, Worker, concluded, in_order, run
+from ce_cli.engine import Gathered, Job, Outcome, concluded, in_order, run
 from ce_cli.errors import CeError, Problem
+from ce_cli.folding import Worker
 from ce_cli.judging.slices import MOST_SLICES
 from ce_cli.kernels.poisson import unit_words
 from ce_cli.readers.align import AlignmentCounts, Ids, OutOfOrderError, wanted_columns
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from ce_cli.block import Pair
     from ce_cli.comparing.entrants import Entrant
     from ce_cli.comparing.row_losses import RowLosses
-    from ce_cli.engine import RowSink, Watcher
+    from ce_cli.engine import Watcher
+    from ce_cli.folding import RowSink
     from ce_cli.kernels.hashing import Words
     from ce_cli.plan import Options
     from ce_cli.state.groups import Groups

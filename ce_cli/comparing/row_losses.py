@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ce_cli.comparing.entrants import OWN_LABEL, OWN_WEIGHT
-from ce_cli.engine import describer
+from ce_cli.folding import describer
 from ce_cli.judging.slice_edges import interval_groups
 from ce_cli.labels import without_zeros
 from ce_cli.readers.align import same
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Pair
     from ce_cli.comparing.held_losses import HeldLosses
-    from ce_cli.engine import ScoredRows
+    from ce_cli.folding import ScoredRows
     from ce_cli.kernels.hashing import Words
     from ce_cli.plan import Options
     from ce_cli.slicing import Criterion

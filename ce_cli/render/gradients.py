@@ -15,7 +15,7 @@ from ce_cli.setup import make_task
 from ce_cli.state.fractions import to_float
 
 if TYPE_CHECKING:
-    from ce_cli.engine import ScoredRows
+    from ce_cli.folding import ScoredRows
     from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ce_cli.arrays import Bools, Floats, Ints
-    from ce_cli.engine import Piece, ScoredRows
+    from ce_cli.folding import Piece, ScoredRows
     from ce_cli.render.tables import TableWriter
     from ce_cli.state.evaluation import EvalState
     from ce_cli.tasks.base import Context

@@ -20,7 +20,7 @@ from ce_cli.tasks.tokens import TokensTask
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Bools
-    from ce_cli.engine import ScoredRows
+    from ce_cli.folding import ScoredRows
     from ce_cli.tasks.base import Context
 
 _BATCH = 1 << 13
