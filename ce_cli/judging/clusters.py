@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ce_cli.plan import EvalPlan, Options
     from ce_cli.report import Report
     from ce_cli.state.evaluation import EvalState
-    from ce_cli.state.groups import Groups
+    from ce_cli.state.groups import Placed
     from ce_cli.tasks.base import Context
 
 FEW = 30
@@ -61,12 +61,13 @@ class ClusterSums:
             return
         means = rows.scored.row_means(self._plan)
         self._know([_LOSS, *means])
+        placed = self._sums.place(groups)
         chosen, loss, weight = usable_losses(rows)
-        self._add(_LOSS, groups if chosen is None else groups.take(chosen), loss, weight, [weight])
+        self._add(_LOSS, placed if chosen is None else placed.take(chosen), loss, weight, [weight])
         for name, mean in means.items():
             some = usable(mean)
             own = rows.weight if rows.weight is None or some.chosen is None else rows.weight[some.chosen]
-            among = groups if some.chosen is None else groups.take(some.chosen)
+            among = placed if some.chosen is None else placed.take(some.chosen)
             self._add(name, among, some.total, own, [some.weight, own])
 
     def merge(self, other: ClusterSums) -> None:
@@ -107,10 +108,9 @@ class ClusterSums:
             self._sums = GroupSums(sums, [f"{what} {name}" for name in names for what in ("n", "ones")])
 
     def _add(
-        self, name: str, groups: Groups, total: Floats, by: Floats | None, weights: Sequence[Floats | None]
+        self, name: str, placed: Placed, total: Floats, by: Floats | None, weights: Sequence[Floats | None]
     ) -> None:
         """Add values, times `by`, and weights, which are the products of those that are not None."""
-        placed = self._sums.place(groups)
         self._sums.count(f"n {name}", placed)
         self._sums.add(f"total {name}", placed, total, by)
         factors = [factor(one) for one in weights if one is not None]
