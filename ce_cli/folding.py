@@ -89,9 +89,11 @@ class _Accumulators:
         self._free.append(state)
 
     def merged(self) -> tuple[EvalState, Faults]:
-        """Return all states as one."""
-        state, faults = self._empty(), Faults()
-        for one, two in self._all:
+        """Return all states as one, which is the first of them."""
+        if not self._all:
+            return self.take()
+        (state, faults), *others = self._all
+        for one, two in others:
             state.merge(one)
             faults.merge(two)
         return state, faults
