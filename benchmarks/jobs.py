@@ -115,6 +115,12 @@ def only_read(files: Files) -> Side:
     return Side("pyarrow, read only", command, files, package="pyarrow")
 
 
+def only_parse(files: Files) -> Side:
+    """Return pyarrow parsing both CSV files and computing nothing."""
+    command = (sys.executable, str(PEERS / "pyarrow_parse.py"), "{predictions}", "{labels}")
+    return Side("pyarrow, parse only", command, files, package="pyarrow")
+
+
 def only_import(files: Files) -> Side:
     """Return the imports of a command that reads CSV."""
     return Side("imports", (sys.executable, "-c", "import click, numpy, pyarrow.csv"), files)
@@ -154,12 +160,14 @@ def rows_of_polars(files: Files) -> Side:
 
 JOBS = (
     Job("binary, CSV", ce_eval(BINARY_CSV), polars(BINARY_CSV), FASTEST),
+    Job("binary, CSV", ce_eval(BINARY_CSV), only_parse(BINARY_CSV), NOTHING),
     Job("binary, CSV", ce_eval(BINARY_CSV), duckdb(BINARY_CSV), NOTHING),
     Job("binary, CSV", ce_eval(BINARY_CSV), notebook(BINARY_CSV), NOTHING),
     Job("binary, Parquet", ce_eval(BINARY), polars(BINARY), FASTEST),
     Job("binary, Parquet", ce_eval(BINARY), duckdb(BINARY), NOTHING),
     Job("binary, Parquet", ce_eval(BINARY), notebook(BINARY), NOTHING),
     Job("10 classes, CSV", ce_eval(CLASSES_CSV), polars(CLASSES_CSV), FASTEST),
+    Job("10 classes, CSV", ce_eval(CLASSES_CSV), only_parse(CLASSES_CSV), NOTHING),
     Job("10 classes, Parquet", ce_eval(CLASSES), polars(CLASSES), FASTEST),
     Job("1,000 logits, Parquet", ce_eval(LOGITS), only_read(LOGITS), Limit(ratio=1.3, megabytes=250)),
     Job("1,000 logits, Parquet", ce_eval(LOGITS), torch(LOGITS), Limit(ratio=0.4)),
@@ -190,6 +198,13 @@ JOBS = (
         ce_eval(BINARY, "--jobs", "2"),
         ce_eval(BINARY, "--jobs", "1", name="`--jobs 1`"),
         Limit(ratio=0.6),
+    ),
+    Job(
+        "binary, Parquet, `--jobs 2`",
+        ce_eval(LARGE, "--jobs", "2"),
+        ce_eval(LARGE, "--jobs", "1", name="`--jobs 1`"),
+        NOTHING,
+        large=True,
     ),
     Job("50,000 words, float16 lists, Parquet", ce_eval(WIDE_HALF), only_read(WIDE_HALF), LEAN),
     Job("50,000 words, float32 lists, Parquet", ce_eval(WIDE_SINGLE), only_read(WIDE_SINGLE), LEAN),
