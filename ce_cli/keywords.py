@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from ce_cli.errors import CeError, Problem, described, fail
@@ -109,7 +109,7 @@ def _name(name: str, value: Any) -> str:
         raise _UnfitError(wanted)
     if _holds_cells(value) or (isinstance(value, Iterable) and not isinstance(value, (str, bytes))):
         raise _UnfitError(wanted)
-    if name in _OF_COLUMNS and not isinstance(value, (str, int)):
+    if name in _OF_COLUMNS and not (isinstance(value, str) or _is_whole(value)):
         raise _UnfitError(wanted)
     if name == "reference" and not isinstance(value, (str, Real)):
         raise _UnfitError(wanted)
@@ -132,7 +132,8 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Tell whether a value is an integer, of Python or of NumPy."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:

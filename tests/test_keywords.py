@@ -106,6 +106,8 @@ def test_every_wrong_option_is_told_at_once() -> None:
         ({"calibration": np.True_}, {"calibration": True}),
         ({"confidence": np.float32(0.5)}, {"confidence": 0.5}),
         ({"classes": np.array([0, 1])}, {"classes": ("0", "1")}),
+        ({"pred_cols": np.array([0, 1])}, {"pred_cols": ("0", "1")}),
+        ({"cluster": np.int64(3)}, {"cluster": "3"}),
         ({"pred_cols": FRAME.columns[:1]}, {"pred_cols": ("prob",)}),
         ({"by": FRAME.columns[2:]}, {"by": ("g",)}),
         ({"by": "g"}, {"by": ("g",)}),

@@ -325,7 +325,13 @@ def _issues(names: Sequence[str], losses: Losses, differences: Sequence[Differen
 
 def _unlike_tokens(names: Sequence[str], losses: Losses, reports: Sequence[Report]) -> Iterator[Issue]:
     """Say what losses are compared by where it is not the token, and where one model pays for less of the text."""
-    if losses.per in (None, "token"):
+    if losses.per is None:
+        return
+    assert isinstance(losses, PairedTotals)  # those of sequences
+    if losses.differing.count:
+        message = f"{losses.differing.count:,} sequences have different ids in two files but were paired by position"
+        yield Issue("differing_ids", "warning", message, losses.differing.count, losses.differing.first)
+    if losses.per == "token":
         return
     why = "the files do not say how many tokens a text has"
     if losses.tokens is not None:

@@ -18,10 +18,11 @@ from ce_cli.comparing.disagreement import Disagreement
 from ce_cli.comparing.held_losses import HeldLosses
 from ce_cli.comparing.row_losses import Grouping, LossSink
 from ce_cli.engine import Gathered, Job, Outcome, concluded, in_order, run
-from ce_cli.errors import CeError, Problem
+from ce_cli.errors import CeError, Problem, fail
 from ce_cli.folding import Worker
 from ce_cli.judging.slices import MOST_SLICES
 from ce_cli.kernels.poisson import unit_words
+from ce_cli.plan import BALANCED
 from ce_cli.readers.align import AlignmentCounts, Ids, OutOfOrderError, wanted_columns
 from ce_cli.readers.chosen import ChosenRows
 from ce_cli.readers.dealt import Dealt
@@ -147,8 +148,18 @@ def run_together(entrants: Sequence[Entrant], options: Options, watcher: Watcher
     paired = Paired(entrants, first.outcomes, together.paired, together.moved, first.outcomes)
     if paired.same_rows:
         return paired
+    if options.class_weights == BALANCED:
+        raise _unbalanced()
     again = _pass(bare(entrants), options, None, first.common())
     return paired._replace(moved=again.together.moved, common=again.outcomes)
+
+
+def _unbalanced() -> CeError:
+    return fail(
+        "bad_option",
+        "--class-weights balanced weighs the classes of each model by its own rows, and these are not the same rows",
+        hint="give the weights themselves (--class-weights a=2,b=1), or each model the same rows",
+    )
 
 
 def bare(entrants: Sequence[Entrant]) -> list[Entrant]:
@@ -290,6 +301,8 @@ def _with_pattern(problem: Problem) -> Problem:
 
 def _check_common(entrants: Sequence[Entrant], together: _Together) -> None:
     problems = together.odd.problems(entrants)
+    if problems and together.odd.weights.count and entrants[0].options.class_weights == BALANCED:
+        raise _unbalanced()
     if problems:
         raise CeError(*problems)
     if together.paired.n == 0:

@@ -27,6 +27,7 @@ from ce_cli.setup import prepare
 from ce_cli.slicing import parse_all
 from ce_cli.state.groups import CLUSTER, Groups, crossed, present
 from ce_cli.state.paired_totals import PairedTotals
+from ce_cli.state.tally import Tally
 from ce_cli.tasks.planning import describe
 from ce_cli.tasks.token_columns import DOCUMENTS
 from ce_cli.tasks.tokens import TokensTask
@@ -156,9 +157,23 @@ def _paired(entrants: Sequence[Entrant], options: Options, texts: Sequence[_Text
         clusters=clusters,
         slices=dict(_slices(entrants[0], options, groups)),
         words=words,
+        differing=_differing(texts, options),
         most=MOST_SLICES,
         bootstrap=None if options.bootstrap is None else (options.seed, options.bootstrap),
     )
+
+
+def _differing(texts: Sequence[_Texts], options: Options) -> Tally:
+    """Return the sequences that are paired by position although their ids differ, by where the reference has them."""
+    found = Tally()
+    if options.align != "position" or texts[0].kept.keys is None:
+        return found
+    first = np.argsort(texts[0].kept.first)
+    for other in texts[1:]:
+        if other.kept.keys is not None:
+            odd = texts[0].kept.keys[first] != other.kept.keys[np.argsort(other.kept.first)]
+            found.add(texts[0].kept.first[first][odd])
+    return found
 
 
 def _compared_by(

@@ -11,6 +11,7 @@ maximum likelihood estimators for the binomial response models" (1981), for the 
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -28,6 +29,7 @@ FLAT = "flat"
 SEPARABLE = "separable"
 ONE_CLASS = "one_class"
 
+_EPSILON = sys.float_info.epsilon
 _SLICE_CELLS = 1 << 16
 _MAX_STEPS = 200
 _LAST_STEP = 1e-12
@@ -245,15 +247,15 @@ def _newton(rows: BinaryOdds, weight: Floats, intercept: float) -> tuple[float, 
             break
         d0, d1 = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
         gain, share = g0 * d0 + g1 * d1, 1.0
-        if gain <= 1e-24:
-            break
+        if gain <= _EPSILON * loss:
+            # The loss cannot tell the difference; the whole step still is the better estimate near the minimum.
+            return slope - d1, intercept - d0
         while share > 1e-10:
             tried = float((weight * rows.losses(slope - share * d1, intercept - share * d0)).sum())
             if tried <= loss - 1e-4 * share * gain:
                 break
             share /= 2
         else:
-            # Nothing smaller can be told apart; the whole step still is the better estimate near the minimum.
             return (slope - d1, intercept - d0) if gain < 1e-12 else (slope, intercept)
         slope, intercept, loss = slope - share * d1, intercept - share * d0, tried
     return slope, intercept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import tee
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ce_cli.readers.base import MALFORMED
@@ -29,36 +29,43 @@ class Shared:
     def __init__(self, data: DataSet) -> None:
         self.data = data
         self.columns: dict[str, Kind] = {}
-        self._readers = 0
-        self._streams: list[Iterator[pa.RecordBatch]] | None = None
+        self._waiting: list[deque[pa.RecordBatch]] = []  # for each reader
+        self._batches: Iterator[pa.RecordBatch] | None = None
 
     def reader(self, columns: Mapping[str, Kind]) -> Reader | DataSet:
         """Return what reads these columns."""
         if any(self.columns.get(name, kind) is not kind for name, kind in columns.items()):
             return self.data
         self.columns.update(columns)
-        self._readers += 1
-        return Reader(self)
+        self._waiting.append(deque())
+        return Reader(self, self._waiting[-1])
 
-    def stream(self, workers: Workers) -> Iterator[pa.RecordBatch]:
-        """Return the batches with all columns that anyone wants."""
-        if self._streams is None:
-            self._streams = list(tee(self.data.batches(self.columns, workers), self._readers))
-        return self._streams.pop()
+    def next_of(self, waiting: deque[pa.RecordBatch], workers: Workers) -> pa.RecordBatch | None:
+        """Return the next batch of a reader, with all columns that anyone wants; None at the end."""
+        if not waiting:
+            if self._batches is None:
+                self._batches = self.data.batches(self.columns, workers)
+            batch = next(self._batches, None)
+            if batch is None:
+                return None
+            for one in self._waiting:
+                one.append(batch)
+        return waiting.popleft()
 
 
 class Reader:
     """One of several readers of a data set; what is asked of it beside its rows, the data set answers."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, waiting: deque[pa.RecordBatch]) -> None:
         self._shared = shared
+        self._waiting = waiting
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shared.data, name)
 
     def batches(self, columns: Mapping[str, Kind], workers: Workers) -> Iterator[pa.RecordBatch]:
-        """Yield the columns that were asked for."""
-        for batch in self._shared.stream(workers):
+        """Yield the columns that were asked for; only once."""
+        while (batch := self._shared.next_of(self._waiting, workers)) is not None:
             names = [*columns, *((MALFORMED,) if MALFORMED in batch.schema.names else ())]
             yield batch.select(names)
 

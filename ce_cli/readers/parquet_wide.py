@@ -85,7 +85,8 @@ def turned(
 def _write(path: Path, batches: Iterator[pa.RecordBatch], most: int | None) -> None:
     writer, written = None, 0
     with pa.OSFile(str(path), "wb") as sink:
-        for batch in batches:
+        for coded in batches:
+            batch = pa.RecordBatch.from_arrays(list(map(_decoded, coded.columns)), names=coded.schema.names)
             if writer is None:
                 writer = pa.ipc.new_file(sink, batch.schema)
             writer.write_batch(batch)
@@ -94,3 +95,8 @@ def _write(path: Path, batches: Iterator[pa.RecordBatch], most: int | None) -> N
                 break
         if writer is not None:
             writer.close()
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """Return a column without its dictionary: a file takes one of them, but every batch has its own."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -13,6 +13,7 @@ from ce_cli.state.paired_groups import GroupDifference
 from ce_cli.state.products import factor
 from ce_cli.state.ratios import Ratio, ratio_of, total_of
 from ce_cli.state.replicates import ReplicateSums
+from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ class PairedTotals:
         clusters: Groups | None = None,
         slices: Mapping[str, Groups] | None = None,
         words: Words | None = None,
+        differing: Tally | None = None,
         most: int = 10_000,
         bootstrap: tuple[int, int] | None = None,
     ) -> None:
@@ -58,6 +60,7 @@ class PairedTotals:
         self.tokens = tokens
         self._losses = losses
         self._size = size
+        self.differing = differing or Tally()
         self._clusters = clusters
         self._slices = dict(slices or {})
         self._most = most

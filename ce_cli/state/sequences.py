@@ -51,7 +51,6 @@ class SequenceStatistics:
         self.unscored_sequences = 0
         self.infinite = 0
         self._sizes = dict(sizes)
-        self._smoothed = smoothed
         self._unknown = dict.fromkeys(self._sizes, 0)
         self._tokens = ExactSums()
         vectors = ["loss", "weight", "mean", *(("objective", "objective_weight") if smoothed else ()), *self._sizes]

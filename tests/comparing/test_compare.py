@@ -748,3 +748,11 @@ def test_several_models_have_names():
         compare(["old.csv", "new.csv"], "labels.csv")
     assert [problem.code for problem in told.value.problems] == ["bad_option"]
     assert "mapping" in told.value.problems[0].message
+
+
+def test_balanced_weights_want_the_same_rows() -> None:
+    models, labels = frames(60, models=2)
+    assert compare(models, labels, class_weights="balanced").comparison[0].difference.value is not None
+    fewer = {**models, "m1": models["m1"].iloc[:-9]}
+    with pytest.raises(CeError, match="balanced weighs the classes of each model by its own rows"):
+        compare(fewer, labels, class_weights="balanced", missing="drop")

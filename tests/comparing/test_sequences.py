@@ -297,3 +297,14 @@ def test_no_cut_of_the_work_changes_a_bit(size: int, seed: int, chunk: int, jobs
     }
     one = compare(models, jobs=1, **options).to_dict()
     assert compare(models, jobs=jobs, chunk_rows=chunk, **options).to_dict() == one
+
+
+def test_texts_with_other_ids_at_their_place_are_told() -> None:
+    one, two = texts(1), texts(2)
+    other = two.assign(seq_id=two.seq_id.replace({"text 3": "text 4", "text 4": "text 3"}))
+    found = compare({"one": one, "two": two, "other": other}, align="position", task="tokens")
+    (issue,) = [issue for issue in found.issues if issue.code == "differing_ids"]
+    first = {name: int(np.flatnonzero(one.seq_id == name)[0]) + 1 for name in ("text 3", "text 4")}
+    assert (issue.severity, issue.count, issue.first_rows) == ("warning", 2, tuple(sorted(first.values())))
+    same = compare({"one": one, "two": two}, align="position", task="tokens")
+    assert "differing_ids" not in {issue.code for issue in same.issues}

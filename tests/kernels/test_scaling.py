@@ -161,3 +161,14 @@ def test_losses_keep_their_digits() -> None:
     assert rows.losses(1.0) == pytest.approx([math.exp(-50), 50 + math.exp(-50)], rel=1e-15)
     odds = BinaryOdds(np.array([50.0, -50.0]), np.array([1.0, 1.0]))
     assert odds.losses(1.0) == pytest.approx([math.exp(-50), 50 + math.exp(-50)], rel=1e-15)
+
+
+def test_a_line_is_found_in_few_steps(monkeypatch) -> None:
+    counted, losses = [], BinaryOdds.losses
+    monkeypatch.setattr(BinaryOdds, "losses", lambda *given: counted.append(1) or losses(*given))
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        odds = generator.normal(0, 2, 3000)
+        outcome = (generator.random(3000) < 1 / (1 + np.exp(-1.5 * odds))).astype(float)
+        assert fit_line(BinaryOdds(odds, outcome), generator.random(3000)).slope > 1
+    assert len(counted) < 40 * 20

@@ -91,3 +91,17 @@ def test_a_lone_list():
     column = build.lone_list(pa.array([1.0, 2.0]), 1, 3)
     column.validate(full=True)
     assert column.to_pylist() == [None, [1.0, 2.0], None]
+
+
+@pytest.mark.parametrize("words", [3, 400])
+def test_words_of_any_number_are_categories(tmp_path, monkeypatch, words):
+    table = pa.table({"word": [f"a-long-word-{row % words:05}" for row in range(400)], "p": np.arange(400.0)})
+    pq.write_table(table, tmp_path / "wide.parquet", dictionary_pagesize_limit=500, data_page_size=100)
+    monkeypatch.setattr(parquet_wide, "_HELD_BYTES", 0)
+    monkeypatch.setattr(parquet_wide, "_SLAB_BYTES", 1)
+    monkeypatch.setattr("ce_cli.readers.parquet_format._BATCH_ROWS", 50)
+    data = open_data(str(tmp_path / "wide.parquet"))
+    with Workers(1) as workers:
+        batches = list(data.batches({"word": Kind.CATEGORY, "p": Kind.NUMBER}, workers))
+    assert len(batches) == 8
+    assert [word for batch in batches for word in batch.column("word").to_pylist()] == table["word"].to_pylist()
