@@ -280,8 +280,8 @@ def _by_slice(plan: EvalPlan, options: Options, losses: Losses, at: int) -> tupl
         metric = None
         if found.mean is not None:
             metric = Metric(found.mean / plan.unit_size + 0.0)
-            if found.stderr is not None and options.cluster is None:
-                metric = with_interval(plan, found.mean, found.stderr, found.n - 1)
+            if found.stderr is not None:
+                metric = with_interval(plan, found.mean, found.stderr, found.units - 1)
         part = None if found.contribution is None else found.contribution / plan.unit_size + 0.0
         values = dict(zip(columns[by], name, strict=True))
         parts.append(SlicePart(values, found.n, found.n < options.min_slice, metric, part))
