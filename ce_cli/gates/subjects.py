@@ -170,7 +170,7 @@ class DeltaSliceSubject:
     def observe(self, report: Report) -> Observation:
         """Look the difference up; absent where there is no such slice, and where a loss in it is infinite."""
         if not report.slice_deltas:
-            if report.no_deltas is not None:
+            if report.no_deltas is not None and not report.deltas:
                 return Observation(None, report.no_deltas)
             return Observation(
                 None, "there are no differences by slice: name two PREDICTIONS, and cut the rows with --by"

@@ -213,6 +213,7 @@ def _observations(comparison: Comparison) -> int:
 def _further(comparison: Comparison, width: int) -> list[Any]:
     """Return the differences of other figures, which are of values alone."""
     candidates = comparison.candidates
+    whose = names_column("model", (model.name for model in candidates))
     columns = [
         numbers_column(name, (_delta(model.report.deltas.get(name)) for model in candidates))
         for name in _FURTHER
@@ -220,11 +221,10 @@ def _further(comparison: Comparison, width: int) -> list[Any]:
     ]
     if not columns:
         return []
-    columns = fitting([names_column("model", (model.name for model in candidates)), *columns], width, _FURTHER[::-1])
-    names = [column.heading for column in columns[1:]]
+    names = [column.heading for column in columns]
     better = [f"{'above' if name == 'accuracy' else 'below'} 0" for name in names]
     told = "better: " + ", ".join(f"{name} {side}" for name, side in zip(names, better, strict=True)) + "; not tested"
-    return [*title_lines("other differences", told, width), *grid(columns, width)]
+    return [*title_lines("other differences", told, width), *grid([whose, *columns], width)]
 
 
 def _delta(metric: Metric | None) -> str:

@@ -246,6 +246,8 @@ def test_long_names_of_models_stay_whole_beside_gates(tmp_path: Path) -> None:
     page = ce(*given, *files[-2:], "--gate", "cross_entropy.upper < 1", cwd=tmp_path, expect=0).out
     gates = page.partition("gates\n")[2]
     assert [name in gates for name in names] == [False, True, True]  # the reference has no gate
+    narrow = ce(*given, *files[-2:], cwd=tmp_path, env={"COLUMNS": "40"}, expect=0).out
+    assert part(narrow, "other differences")[-3].split() == ["model", "accuracy", "brier"]
     assert max(map(len, page.splitlines())) <= 80
     page = ce("m0.csv", "m1.csv", *files[-2:], "--gate", "cross_entropy.upper < 1", cwd=tmp_path, expect=0).out
     assert "PASS  m1     cross_entropy.upper < 1" in page
@@ -330,6 +332,10 @@ def test_pages_of_tokens_and_of_several_labels(tmp_path: Path) -> None:
     assert "gates have this in bits" not in ce(*by_byte, "--base", "2", cwd=tmp_path).out
     done = ce(*by_byte, "--gate", "delta.sequence_sum_mean.upper < 9", cwd=tmp_path, expect=1)
     assert "only delta.bits_per_byte has one" in " ".join(done.out.split())
+    gate = "delta.slice[seq_id=a].bits_per_byte < 0"
+    done = ce(*by_byte, "--by", "seq_id", "--gate", gate, "--json", cwd=tmp_path, expect=0)
+    assert done.json["gates"][0]["observed"] == pytest.approx(-1 / 8 / math.log(2), rel=1e-12)
+    assert "cut the rows with --by" in " ".join(ce(*by_byte, "--gate", gate, cwd=tmp_path, expect=1).out.split())
     done = ce("one.csv", "two.csv", "--show", "bytes", cwd=tmp_path, expect=2)
     assert done.codes == ["bad_option"]
     page = ce("p.csv", "q.csv", "-l", "y.csv", "--task", "multilabel", cwd=tmp_path, expect=0).out
