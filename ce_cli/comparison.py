@@ -66,7 +66,7 @@ class ClassPart:
 class SlicePart:
     """The same of a slice: `by` has its value for each column that it is cut by. The interval is not adjusted for their number.
 
-    small: whether it has fewer rows than `min_slice`. There is no interval where rows come in clusters.
+    small: whether it has fewer rows than `min_slice`. Where rows come in clusters, those of the slice are the observations.
     """
 
     by: Mapping[str, str]

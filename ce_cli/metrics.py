@@ -65,6 +65,23 @@ QUANTILES: tuple[str, ...] = ("0.5", "0.9", "0.99", "1")
 
 # The metrics that a bootstrap has an interval of.
 BOOTSTRAPPED: tuple[str, ...] = ("cross_entropy", "perplexity", "bits_per_token", "accuracy", "brier")
+# The metrics that a slice may have, each with the fields of its interval there.
+SLICED: dict[str, tuple[str, ...]] = {
+    "cross_entropy": ("value", "lower", "upper", "stderr"),
+    "cross_entropy_finite": ("value",),
+    "perplexity": ("value", "lower", "upper"),
+    "accuracy": ("value",),
+    "prior_entropy": ("value",),
+    "normalized_entropy": ("value",),
+    "skill": ("value",),
+}
+# The metrics whose losses are paired in a comparison, by what losses are compared by.
+PAIRED: dict[str | None, str] = {
+    None: "cross_entropy",
+    "token": "cross_entropy",
+    "byte": "bits_per_byte",
+    "sequence": "sequence_sum_mean",
+}
 # The metrics that only --calibration has.
 CALIBRATED: tuple[str, ...] = ("ece_max", "mcb", "dsc", "unc", "temperature", "temperature_gain")
 # What is told of the rows with the largest losses.

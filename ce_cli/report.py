@@ -77,6 +77,14 @@ class Issue:
     hint: str | None = None
 
 
+class SliceDelta(NamedTuple):
+    """How a metric of one slice differs from that of the reference; None where there is no such number."""
+
+    by: Mapping[str, str]
+    metric: str
+    difference: Metric | None
+
+
 class InputFile(NamedTuple):
     """A data set as the user named it, and how many rows it holds."""
 
@@ -135,6 +143,7 @@ class Report:
     what was asked beside the metrics, by name, as plain JSON values (floats may be infinite): `report.sections["slices"]`.
     `deltas` are the differences of its metrics from those of the reference of a comparison, or of a baseline; empty where
     there is neither. `no_deltas` says why those of a comparison lack what the metrics have, where they do.
+    `slice_deltas` are the differences of the paired metric by slice, which the JSON report has in `comparison`.
     """
 
     version: str
@@ -159,6 +168,7 @@ class Report:
     sections: Mapping[str, Any] = field(default_factory=dict)
     deltas: Mapping[str, Metric] = field(default_factory=dict)
     no_deltas: str | None = None
+    slice_deltas: tuple[SliceDelta, ...] = ()
 
     @property
     def passed(self) -> bool:

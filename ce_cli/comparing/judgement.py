@@ -15,7 +15,8 @@ from ce_cli.comparison import Bootstrap, ClassPart, Comparison, Difference, Mode
 from ce_cli.errors import fail
 from ce_cli.judging.bootstrap import percentile_interval
 from ce_cli.kernels.holm import adjusted
-from ce_cli.report import Issue, Metric
+from ce_cli.metrics import PAIRED
+from ce_cli.report import Issue, Metric, SliceDelta
 from ce_cli.slicing import parse_all
 from ce_cli.state.fractions import to_float
 from ce_cli.state.paired_totals import PairedTotals
@@ -26,7 +27,7 @@ from ce_cli.tasks.base import with_interval
 from ce_cli.tasks.token_figures import bits_on_log_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ce_cli.baseline import Baseline
     from ce_cli.columns import Layout
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     _Told = tuple[float, float, str | None, str, str, float, tuple[str | None, ...]]
 
 POWER = 0.8  # with which the smallest detectable difference is detected
-# The metric whose difference is paired where losses are compared by something else than what `cross_entropy` is by.
-_PAIRED: Mapping[str | None, str] = {"byte": "bits_per_byte", "sequence": "sequence_sum_mean"}
 # Metrics that can be compared between models that cut a text into other tokens.
 _BY_TEXT = ("bits_per_byte", "byte_perplexity", "word_perplexity", "sequence_sum_mean")
 
@@ -94,7 +93,7 @@ def _of_common(
     means = [_of_sequences(plan, losses, at) for at in range(len(reports))]
     if paired.same_rows:
         return [report.metrics for report in reports], [{"cross_entropy": mean} for mean in means]
-    name = _PAIRED.get(losses.per, "cross_entropy")
+    name = PAIRED[losses.per]
     told = means if name != "bits_per_byte" else [_bits_per_byte(plan, losses, at) for at in range(len(reports))]
     return [{name: metric} for metric in told], [{"cross_entropy": mean} for mean in means]
 
@@ -142,10 +141,10 @@ def _with_deltas(
 
     Where tokens are not the same ones, nothing by token is compared.
     """
-    name, paired = _PAIRED.get(difference.per, "cross_entropy"), {}
+    name, paired = PAIRED[difference.per], {}
     if difference.difference is not None:
-        metric = difference.difference
-        paired = {name: _in_bits(plan, metric) if name == "bits_per_byte" else metric}
+        paired = {name: _as_metric(plan, name, difference.difference)}
+    report = replace(report, slice_deltas=tuple(_slice_deltas(plan, name, difference.by_slice)))
     if difference.per is not None and (difference.only_model or difference.only_reference):
         return replace(report, deltas=paired, no_deltas="the models were not scored on the same sequences")
     if name == "cross_entropy":
@@ -155,7 +154,15 @@ def _with_deltas(
     return replace(report, deltas=deltas(alike, reference, paired), no_deltas=why)
 
 
-def _in_bits(plan: EvalPlan, metric: Metric) -> Metric:
+def _slice_deltas(plan: EvalPlan, name: str, parts: Iterable[SlicePart]) -> Iterator[SliceDelta]:
+    for part in parts:
+        yield SliceDelta(part.by, name, None if part.difference is None else _as_metric(plan, name, part.difference))
+
+
+def _as_metric(plan: EvalPlan, name: str, metric: Metric) -> Metric:
+    """Return a difference of losses in the unit of the metric that is paired."""
+    if name != "bits_per_byte":
+        return metric
     bits = plan.unit_size / math.log(2.0)
     bounds = (metric.stderr, metric.lower, metric.upper)
     return Metric(metric.value * bits, *(None if one is None else one * bits for one in bounds))
@@ -280,8 +287,8 @@ def _by_slice(plan: EvalPlan, options: Options, losses: Losses, at: int) -> tupl
         metric = None
         if found.mean is not None:
             metric = Metric(found.mean / plan.unit_size + 0.0)
-            if found.stderr is not None and options.cluster is None:
-                metric = with_interval(plan, found.mean, found.stderr, found.n - 1)
+            if found.stderr is not None:
+                metric = with_interval(plan, found.mean, found.stderr, found.units - 1)
         part = None if found.contribution is None else found.contribution / plan.unit_size + 0.0
         values = dict(zip(columns[by], name, strict=True))
         parts.append(SlicePart(values, found.n, found.n < options.min_slice, metric, part))
@@ -303,6 +310,7 @@ def _ranking(names: Sequence[str], losses: Losses, metrics: Sequence[Mapping[str
 def _issues(names: Sequence[str], losses: Losses, differences: Sequence[Difference]) -> list[Issue]:
     found = []
     unit = "row" if losses.per is None else "sequence"
+    tested = [one.df + 1 for one in differences if one.df is not None]  # which is of clusters where there are some
     for at, name in enumerate(names):
         more = losses.scored[at] - losses.n
         if more:
@@ -317,9 +325,9 @@ def _issues(names: Sequence[str], losses: Losses, differences: Sequence[Differen
         verb = "has" if len(infinite) == 1 else "have"
         message = f"{', '.join(infinite)} {verb} an infinite loss: no t-test is made with it, only wins are counted"
         found.append(Issue("no_paired_test", "warning", message, len(infinite)))
-    if losses.n < 30 and any(one.p is not None for one in differences):
-        message = f"with so few {unit}s the paired tests are only a rough guide"
-        found.append(Issue("few_pairs", "note", message, losses.n))
+    if tested and tested[0] < 30:
+        message = f"with so few {unit if tested[0] == losses.n else 'cluster'}s the paired tests are only a rough guide"
+        found.append(Issue("few_pairs", "note", message, tested[0]))
     return found
 
 

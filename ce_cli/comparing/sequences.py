@@ -61,6 +61,12 @@ class _Texts(NamedTuple):
 
 def run_sequences(entrants: Sequence[Entrant], options: Options, watcher: Watcher | None = None) -> Paired:
     """Evaluate all models, the reference first, and pair their sequences. Raises CeError with every kind of fault."""
+    if options.show:
+        raise fail(
+            "bad_option",
+            f"--show {','.join(options.show)}: models of tokens are compared by sequences, of which no rows are shown",
+            hint="leave --show out; --by cuts the differences by a column that has one value for each sequence",
+        )
     by_place = options.align == "position" or len({id(one.predictions) for one in entrants}) == 1
     entrants = [_with_sequences(one, by_place=by_place) for one in entrants]
     jobs = [Job(one.predictions, one.labels, one.context, one.options) for one in entrants]

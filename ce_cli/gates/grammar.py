@@ -12,6 +12,7 @@ from ce_cli.gates.subjects import (
     ClassSubject,
     ConcentrationSubject,
     CountSubject,
+    DeltaSliceSubject,
     DeltaSubject,
     MetricSubject,
     ModelSubject,
@@ -21,7 +22,7 @@ from ce_cli.gates.subjects import (
     WorstSliceSubject,
 )
 from ce_cli.gates.verdict import OPERATORS, Gate
-from ce_cli.metrics import BOOTSTRAPPED, CONCENTRATION, METRICS, QUANTILES
+from ce_cli.metrics import BOOTSTRAPPED, CONCENTRATION, METRICS, PAIRED, QUANTILES, SLICED
 from ce_cli.report import COUNTS, TASK_COUNTS, ClassRow, Metric
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _EXAMPLE = "cross_entropy < 0.35"
 _CLASS_EXAMPLE = "class[cat].cross_entropy < 0.5"
 _MODEL = "model[new].cross_entropy < 0.35"
 _DELTA = "delta.cross_entropy.upper < 0.005"
+_DELTA_SLICE = "delta.slice[country=DE].cross_entropy.upper < 0.01"
 _SLICE_EXAMPLE = "slice[country=DE].cross_entropy < 0.5"
 # What others call a metric.
 _OTHER_NAMES = {
@@ -70,9 +72,9 @@ def parse_gate(text: str) -> Gate:
 
     METRIC is a name of `METRICS`, `slice[COL=VALUE].METRIC`, `worst_slice.METRIC`, `bootstrap.NAME` (whose field is not
     optional), `counts.NAME`, `class[NAME].FIELD`, `quantiles.NAME`, `concentration.NAME` or `max_row_sum_error`; the last five
-    have no fields. Before a name of `METRICS` may stand `delta.`, and before anything `model[NAME].`. NUMBER is decimal,
-    scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a double. Raises `CeError` with the code
-    `bad_gate`.
+    have no fields. Before a name of `METRICS`, and a slice, may stand `delta.`, and before anything `model[NAME].`. NUMBER is
+    decimal, scientific, `inf` or `-inf`; `%` divides it by 100 before it is rounded to a double. Raises `CeError` with the
+    code `bad_gate`.
     """
     expression = text.strip()
     try:
@@ -124,7 +126,7 @@ def _parse_subject(text: str) -> Subject:
     for starts, parse in _PARTS.items():
         if text.startswith(starts):
             return parse(text)
-    if re.search("[<>=!]", text):
+    if re.search("[<>=!]", re.sub(r"\[.*\]", "", text)):  # what stands in brackets is a name
         raise _MalformedError("a gate has one comparison", f"write one gate for each, for example {_EXAMPLE}")
     if text == "max_row_sum_error":
         return RowSumSubject()
@@ -176,13 +178,15 @@ def _parse_worst_slice(text: str) -> WorstSliceSubject:
 def _slice_field(text: str, spelling: str) -> tuple[str, ...]:
     """Return the name of a number of a slice, and which field of it."""
     name, dot, field = text.partition(".")
-    _known(name, (*METRICS, *SLICE_FIELDS), "slice field", spelling, _SLICE_EXAMPLE)
+    _known(name, (*SLICED, *SLICE_FIELDS), "figure of a slice", spelling, _SLICE_EXAMPLE)
     if name in SLICE_FIELDS and name != "difference":
         if dot:
             raise _MalformedError(f"{name} has no fields", f"write {spelling.format(name)}")
         return (name,)
-    known = DIFFERENCE_FIELDS if name == "difference" else METRIC_FIELDS
-    return name, _known(field, known, "field", spelling.format(name + ".{}"), _SLICE_EXAMPLE) if dot else "value"
+    if not dot:
+        return name, "value"
+    known = DIFFERENCE_FIELDS if name == "difference" else SLICED[name]
+    return name, _known(field, known, f"field of the {name} of a slice", spelling.format(name + ".{}"), _SLICE_EXAMPLE)
 
 
 def _parse_bootstrap(text: str) -> BootstrapSubject:
@@ -217,13 +221,30 @@ def _parse_model(text: str) -> ModelSubject:
     raise _MalformedError("a model needs a closing bracket and a metric", f"model[NAME].METRIC, for example {_MODEL}")
 
 
-def _parse_delta(text: str) -> DeltaSubject:
+def _parse_delta(text: str) -> DeltaSubject | DeltaSliceSubject:
+    if text.startswith("slice["):
+        return _parse_delta_slice(text)
     name, dot, field = text.partition(".")
     if name not in METRICS:
         close = [f"delta.{match}" for match in _close_matches(name, METRICS)]
         message = f"'delta.{name}' is not a difference of a metric" if name else "a metric is missing"
-        raise _MalformedError(message, f"{_did_you_mean(close)}delta.METRIC, for example {_DELTA}")
+        known = f"delta.METRIC, for example {_DELTA}, or {_DELTA_SLICE}"
+        raise _MalformedError(message, f"{_did_you_mean(close)}{known}")
     return DeltaSubject(name, _known(field, METRIC_FIELDS, "field", f"delta.{name}.{{}}", _DELTA) if dot else "value")
+
+
+def _parse_delta_slice(text: str) -> DeltaSliceSubject:
+    match = _SLICE.fullmatch(text)
+    if match is None:
+        raise _MalformedError(
+            "a slice needs a closing bracket and a metric", f"delta.slice[COL=VALUE].METRIC, for example {_DELTA_SLICE}"
+        )
+    name, dot, field = match["field"].partition(".")
+    spelling = "delta.slice[…].{}"
+    _known(name, dict.fromkeys(PAIRED.values()), "difference of a slice", spelling, _DELTA_SLICE)
+    if dot:
+        _known(field, METRIC_FIELDS, "field", spelling.format(name + ".{}"), _DELTA_SLICE)
+    return DeltaSliceSubject(match["name"].strip(), name, field if dot else "value")
 
 
 _FAMILIES: Mapping[str, Callable[[str], Subject]] = {

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ce_cli.metrics import CALIBRATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ce_cli.report import Report
 
 
-_NO_INTERVAL = "only cross_entropy has one, where its losses are paired and finite"
 _HIGHER_IS_BETTER = ("accuracy", "skill")
 _MAX_NAMES = 5
 
@@ -154,7 +153,39 @@ class DeltaSubject:
         delta = report.deltas[self.name]
         value: float | None = getattr(delta, self.field)
         if value is None:
-            return Observation(None, f"delta.{self.name} = {delta.value:g} has no {self.field}: {_NO_INTERVAL}")
+            return Observation(
+                None, f"delta.{self.name} = {delta.value:g} has no {self.field}: {_with_interval(report)}"
+            )
+        return _compared(value)
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaSliceSubject:
+    """`delta.slice[COL=VALUE,…].NAME.FIELD`: the difference of the paired metric in the rows of one slice."""
+
+    slice: str
+    name: str
+    field: str = "value"
+
+    def observe(self, report: Report) -> Observation:
+        """Look the difference up; absent where there is no such slice, and where a loss in it is infinite."""
+        if not report.slice_deltas:
+            if report.no_deltas is not None and not report.deltas:
+                return Observation(None, report.no_deltas)
+            return Observation(
+                None, "there are no differences by slice: name two PREDICTIONS, and cut the rows with --by"
+            )
+        found = next((one for one in report.slice_deltas if self.slice in _names_by(one.by)), None)
+        if found is None:
+            known = [next(_names_by(one.by)) for one in report.slice_deltas]
+            return Observation(None, f"there is no slice {self.slice!r}; {_listed('slices', known)}")
+        if self.name != found.metric:
+            return Observation(None, f"slices are compared by {found.metric}: write delta.slice[…].{found.metric}")
+        if found.difference is None:
+            return Observation(None, f"slice {self.slice!r} has no difference: a loss in it is infinite")
+        value: float | None = getattr(found.difference, self.field)
+        if value is None:
+            return Observation(None, f"slice {self.slice!r} has a single observation, and so no {self.field}")
         return _compared(value)
 
 
@@ -174,7 +205,7 @@ class SliceSubject:
             return Observation(None, f"there is no slice {self.name!r}; {_slices_of(report)}")
         value = _of_slice(found, self.field)
         if value is None:
-            return Observation(None, f"slice {self.name!r} has no {'.'.join(self.field)} in this report")
+            return Observation(None, f"slice {self.name!r} has no {_dotted(self.field)}; {_figures_of(found)}")
         return _compared(value)
 
 
@@ -205,11 +236,11 @@ class WorstSliceSubject:
         large = [one for one in report.slices if not one["small"]]
         if not large:
             return Observation(None, "no slice is as large as --min-slice says")
-        name = ".".join(self.field)
+        name = _dotted(self.field)
         found = [_of_slice(one, self.field) for one in large]
         values = [value for value in found if value is not None]
         if not values and all(_of_slice(one, self.field[:1]) is None for one in large):
-            return Observation(None, f"no slice has {name} in this report")
+            return Observation(None, f"no slice has {name} in this report; {_figures_of(large[0])}")
         if len(values) < len(found):
             return Observation(None, f"slice {next(_slice_names(large[found.index(None)]))!r} has no {name}")
         odd = next((value for value in values if math.isnan(value)), None)
@@ -229,8 +260,28 @@ def _looked_up(values: Mapping[str, float], name: str, kind: str) -> Observation
 
 def _slice_names(one: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a slice may be called: COL=VALUE for each of its columns, in any order, that of --by first."""
-    parts = [f"{column}={value}" for column, value in one["by"].items()]
-    return map(",".join, permutations(parts))
+    return _names_by(one["by"])
+
+
+def _names_by(by: Mapping[str, str]) -> Iterator[str]:
+    return map(",".join, permutations([f"{column}={value}" for column, value in by.items()]))
+
+
+def _with_interval(report: Report) -> str:
+    """Return which differences have an interval."""
+    names = [name for name, delta in report.deltas.items() if delta.upper is not None]
+    if names:
+        return f"only delta.{' and delta.'.join(names)} has one, whose losses are paired"
+    return "none has one here, which takes the losses of two models or more, finite and paired"
+
+
+def _figures_of(one: Mapping[str, Any]) -> str:
+    """Return what to say of the metrics that a slice has."""
+    return f"it has {', '.join(one['metrics'])}" if one["metrics"] else "it has no metrics"
+
+
+def _dotted(field: tuple[str, ...]) -> str:
+    return ".".join(field).removesuffix(".value")
 
 
 def _of_slice(one: Mapping[str, Any], field: tuple[str, ...]) -> float | None:
@@ -243,15 +294,17 @@ def _of_slice(one: Mapping[str, Any], field: tuple[str, ...]) -> float | None:
 
 def _slices_of(report: Report) -> str:
     """Return what to say of the slices that a report has."""
-    names = ", ".join(repr(next(_slice_names(one))) for one in report.slices[:_MAX_NAMES])
-    more = len(report.slices) - _MAX_NAMES
-    return f"the slices are {names}{f' and {more} more' if more > 0 else ''}"
+    return _listed("slices", [next(_slice_names(one)) for one in report.slices])
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    """Return the first names of what there is; repr, because a name may hold any character."""
+    more = len(names) - _MAX_NAMES
+    return f"the {what} are {', '.join(map(repr, names[:_MAX_NAMES]))}{f' and {more} more' if more > 0 else ''}"
 
 
 def _classes_of(report: Report) -> str:
-    """Return what to say of the classes that a report has; repr, because a name may hold any character."""
-    if not report.per_class:
-        return "this report has no classes"
-    names = ", ".join(repr(row.name) for row in report.per_class[:_MAX_NAMES])
-    more = len(report.per_class) - _MAX_NAMES
-    return f"the classes are {names}{f' and {more} more' if more > 0 else ''}"
+    """Return what to say of the classes that a report has."""
+    return (
+        _listed("classes", [row.name for row in report.per_class]) if report.per_class else "this report has no classes"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ce_cli.render.page import grid, names_column, numbers_column, title_lines
-from ce_cli.render.text import cell_number
+from ce_cli.render.text import cell_number, signed_number
 
 if TYPE_CHECKING:
     from ce_cli.report import Report
@@ -17,10 +17,6 @@ def lines(report: Report, width: int) -> list[Any]:
     columns = [
         names_column("metric", names),
         numbers_column("here", (cell_number(report.metrics[name].value) for name in names)),
-        numbers_column("difference", (_signed(report.deltas[name].value) for name in names)),
+        numbers_column("difference", (signed_number(report.deltas[name].value) for name in names)),
     ]
     return [*title_lines("differences from the baseline", "here - there", width), *grid(columns, width)]
-
-
-def _signed(value: float) -> str:
-    return f"+{cell_number(value)}" if value > 0 else cell_number(value)

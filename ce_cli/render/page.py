@@ -110,13 +110,18 @@ def numbers_column(heading: str, values: Iterable[str], style: str = "") -> Colu
     return Column(heading, tuple(Span(value, BAD if value == "inf" else style) for value in values))
 
 
-def needed(columns: Sequence[Column]) -> int:
+def needed(columns: Sequence[Column], longest: int = MAX_NAME) -> int:
     """Return how wide a line with these columns is, the names in it cut to what deserves room."""
-    return _width(columns, MAX_NAME)
-
-
-def _width(columns: Sequence[Column], longest: int) -> int:
     return sum(len(GAP) + (min(column.width, longest) if column.name else column.width) for column in columns)
+
+
+def fitting(columns: Sequence[Column], width: int, give_way: Iterable[str]) -> list[Column]:
+    """Return the columns without those, of these headings, that have to give way for a line to fit: the first first."""
+    kept = list(columns)
+    for heading in give_way:
+        if needed(kept) > width:
+            kept = [column for column in kept if column.heading != heading]
+    return kept
 
 
 def grid(columns: Sequence[Column], width: int, give_way: Iterable[str] = ()) -> list[Line]:
@@ -125,10 +130,10 @@ def grid(columns: Sequence[Column], width: int, give_way: Iterable[str] = ()) ->
     give_way: headings of columns that are left out, the first of them first, where names would have no room at all.
     """
     for heading in give_way:
-        if _width(columns, LEAST_NAME) > width:
+        if needed(columns, LEAST_NAME) > width:
             columns = [column for column in columns if column.heading != heading]
     limit = max(column.width for column in columns)
-    excess = _width(columns, limit) - width
+    excess = needed(columns, limit) - width
     while excess > 0 and limit > 1:
         limit -= 1
         excess -= sum(column.name and column.width > limit for column in columns)

@@ -114,6 +114,11 @@ def cell_number(value: float) -> str:
     return f"{value:.5f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
 
 
+def signed_number(value: float) -> str:
+    """Return the same of a difference: with its sign."""
+    return f"+{cell_number(value)}" if value > 0 else cell_number(value)
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage with one decimal, which shows 0 and 100 only where they are exact."""
     if 0 < share < 5e-4:

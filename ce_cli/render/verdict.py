@@ -9,12 +9,14 @@ from ce_cli.render.page import (
     GAP,
     GOOD,
     KEY,
+    MAX_PROSE,
     QUIET,
     TITLE,
     WARNING,
     Column,
     Line,
     Span,
+    fitting,
     grid,
     line_of,
     names_column,
@@ -61,17 +63,22 @@ def gate_lines(gates: Sequence[GateResult], width: int) -> list[Line]:
         return []
     columns = [
         Column("", tuple(Span("PASS", GOOD) if gate.passed else Span("FAIL", BAD) for gate in gates)),
+        names_column("model", (gate.model or "" for gate in gates)),
         names_column("gate", (gate.expression for gate in gates)),
         numbers_column("observed", (optional(gate.observed, number) for gate in gates)),
         numbers_column("bound", (f"{gate.bound:.12g}" for gate in gates)),
         numbers_column("margin", (optional(gate.margin, number) for gate in gates)),
     ]
-    if needed(columns) > width:
-        del columns[3]  # the expression ends in its bound, also where its middle is cut
+    # Models are told apart by their whole names: where these have no room beside the gates, they stand below them.
+    below = needed([column for column in columns if column.heading != "bound"], longest=MAX_PROSE) > width
+    if below or all(gate.model is None for gate in gates):
+        columns = [column for column in columns if column.heading != "model"]
+    columns = fitting(columns, width, ("bound",))  # the expression ends in it, also where its middle is cut
     heading, *lines = grid(columns, width, ("margin",))
     page = [line_of(Span("gates", TITLE)), heading]
     for gate, line in zip(gates, lines, strict=True):
-        page += [line, *(prose(Span(" " * 8), gate.reason, width, QUIET) if gate.reason else [])]
+        told = (f"model {gate.model}" if below and gate.model is not None else None, gate.reason)
+        page += [line, *(part for text in told if text for part in prose(Span(" " * 8), text, width, QUIET))]
     return [*page, Line(), line_of(_closing(gates))]
 
 

@@ -77,7 +77,7 @@ class PairedLosses:
         self._clusters = [PairedClusters() for _ in candidates] if clustered else None
         # Of a seed and the number of replicates: each has Σw and Σwd.
         self._replicates = None if bootstrap is None else [ReplicateSums(*bootstrap, 2) for _ in candidates]
-        self._slices = {by: [PairedSlices(most) for _ in candidates] for by in slices}
+        self._slices = {by: [PairedSlices(most, clustered=clustered) for _ in candidates] for by in slices}
         self.models = models
         self.classes = classes
         self.n = 0
@@ -227,12 +227,9 @@ class PairedLosses:
             difference = np.full(len(both), np.inf)
             np.subtract(losses[at + 1], losses[0], out=difference, where=both)
             for by, slices in self._slices.items():
-                slices[at].add(groups[by], difference, weight)
-            if self._clusters is None:
-                continue
-            whole = bool(both.all())
-            own = groups[CLUSTER] if whole else groups[CLUSTER].take(both)
-            self._clusters[at].add(own, difference[both], None if weight is None else weight[both])
+                slices[at].add(groups[by], difference, weight, groups.get(CLUSTER))
+            if self._clusters is not None:
+                self._clusters[at].add(groups[CLUSTER], difference, weight)
 
     def _compare(self, at: int, reference: Floats, candidate: Floats, finite: Bools, weight: Floats | None) -> None:
         smaller = int(np.count_nonzero(candidate < reference))

@@ -131,13 +131,12 @@ class PairedTotals:
 
     def _slice(self, difference: Floats, chosen: Any, *, contributes: bool) -> GroupDifference:
         own = difference[chosen]
-        if np.isinf(own).any():
-            return GroupDifference(len(own), None, None, None)
-        ratio = self._ratio(own, chosen)
+        units = len(own) if self._clusters is None else len(np.unique(self._clusters.codes[chosen]))
+        ratio = Ratio(None, None) if np.isinf(own).any() else self._ratio(own, chosen)
         if ratio.value is None:
-            return GroupDifference(len(own), None, None, None)
+            return GroupDifference(len(own), units, None, None, None)
         part = to_float(total_of(own) / self._whole) if contributes else None
-        return GroupDifference(len(own), to_float(ratio.value), ratio.error, part)
+        return GroupDifference(len(own), units, to_float(ratio.value), ratio.error, part)
 
     def _ratio(self, values: Floats, chosen: Any = slice(None)) -> Ratio:
         """Return the ratio of finite values to what they are divided by, its error that of clusters where there are some."""

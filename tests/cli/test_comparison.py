@@ -84,7 +84,7 @@ def test_gates_decide_on_the_exit_code(tmp_path: Path) -> None:
     passing = ("--gate", "delta.cross_entropy < 0.06", "--gate", "model[lr].skill > 80%", "--gate", "delta.brier > 0")
     done = ce(*TWO, *passing, cwd=tmp_path, expect=0)
     assert done.out.count("PASS") == 4
-    assert "gb: delta.cross_entropy < 0.06" in done.out
+    assert "PASS  gb     delta.cross_entropy < 0.06" in done.out
     done = ce(*TWO, *passing, "--gate", "delta.cross_entropy.upper < 0.06", "--quiet", cwd=tmp_path, expect=1)
     assert done.err.startswith("ce-eval: gate failed: gb: delta.cross_entropy.upper < 0.06: observed 0.09")
     done = ce(*TWO, "--gate", "delta.cross_entrop < 1", cwd=tmp_path, expect=2)
@@ -207,3 +207,136 @@ def test_the_published_ranking_of_forecasters(tmp_path: Path) -> None:
     assert [rank["infinite"] for rank in ranking[6:]] == [3, 7, 108]
     tested = [row["model"] for row in document["comparison"] if "p" in row]
     assert set(tested) == {*PUBLISHED} - {"CLIM120"}
+
+
+def six(folder: Path) -> tuple[str, ...]:
+    """Write six models, of which the last is the best and the first the worst, and return how they are named."""
+    labels = [(i, i % 2, "xyz"[i % 3], i // 2) for i in range(60)]
+    scores = {m: [(i, round((0.55 + 0.06 * m + 0.02 * (i % 5)), 4)) for i in range(60)] for m in range(6)}
+    write(
+        folder,
+        y=lines("id,label,site,patient", *labels),
+        **{f"m{m}": lines("id,prob", *[(i, p if i % 2 else round(1 - p, 4)) for i, p in scores[m]]) for m in scores},
+    )
+    return *(f"m{m}.csv" for m in range(6)), "-l", "y.csv"
+
+
+def part(page: str, title: str) -> list[str]:
+    """Return the lines of a section of a page."""
+    return next(one for one in page.split("\n\n") if one.startswith(title)).splitlines()
+
+
+def test_the_best_candidates_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    page = ce(*six(tmp_path), "--by", "site", "--min-slice", "1", "--calibration", cwd=tmp_path, expect=0).out
+    classes = " ".join(part(page, "where they come from"))
+    assert "m5" in classes
+    assert "m1" not in classes
+    slices = part(page, "by slice")
+    assert [line.split()[0] for line in slices[2:-1]] == ["m5"] * 3 + ["m4"] * 3 + ["m3"] * 3 + ["m2"] * 3
+    assert [line[:10] for line in page.splitlines() if line.startswith("rows of")] == [
+        f"rows of m{m}" for m in (5, 4, 3, 2)
+    ]
+    assert page.count("… and 1 more (--json has all)") == 3
+
+
+def test_long_names_of_models_stay_whole_beside_gates(tmp_path: Path) -> None:
+    files = six(tmp_path)
+    names = [f"a_rather_long_name_of_model_{m}_that_ends_like_all_the_others" for m in range(3)]
+    given = [f"{name}={file}" for name, file in zip(names, files, strict=False)]
+    page = ce(*given, *files[-2:], "--gate", "cross_entropy.upper < 1", cwd=tmp_path, expect=0).out
+    gates = page.partition("gates\n")[2]
+    assert [name in gates for name in names] == [False, True, True]  # the reference has no gate
+    narrow = ce(*given, *files[-2:], cwd=tmp_path, env={"COLUMNS": "40"}, expect=0).out
+    assert part(narrow, "other differences")[-3].split() == ["model", "accuracy", "brier"]
+    assert max(map(len, page.splitlines())) <= 80
+    page = ce("m0.csv", "m1.csv", *files[-2:], "--gate", "cross_entropy.upper < 1", cwd=tmp_path, expect=0).out
+    assert "PASS  m1     cross_entropy.upper < 1" in page
+
+
+def test_gates_on_the_difference_of_a_slice(tmp_path: Path) -> None:
+    cut = (*six(tmp_path)[:2], "-l", "y.csv", "--by", "site", "--min-slice", "1")
+    gates = {
+        "delta.slice[site=x].cross_entropy < 0": None,
+        "delta.slice[site=x].cross_entropy.upper < 0": None,
+        "delta.slice[site=q].cross_entropy < 0": "there is no slice 'site=q'; the slices are",
+        "delta.slice[site=x].bits_per_byte < 0": "slices are compared by cross_entropy",
+        "model[m0].delta.slice[site=x].cross_entropy < 0": "m0 is the reference",
+    }
+    options = [word for gate in gates for word in ("--gate", gate)]
+    document = ce(*cut, *options, "--json", cwd=tmp_path, expect=1).json
+    (row,) = document["comparison"]
+    (own,) = [one["difference"] for one in row["by_slice"] if one["by"] == {"site": "x"}]
+    assert [gate["observed"] for gate in document["gates"]] == [own["value"], own["upper"], None, None, None]
+    for gate, reason in zip(document["gates"], gates.values(), strict=True):
+        assert gate["passed"] is (reason is None)
+        assert reason is None or reason in gate["reason"]
+    done = ce("m0.csv", "-l", "y.csv", "--gate", "delta.slice[site=x].cross_entropy < 0", cwd=tmp_path, expect=1)
+    assert "name two PREDICTIONS" in " ".join(done.out.split())
+    for gate in ("delta.slice[a=b].brier < 0", "delta.slice[a=b] < 0", "delta.class[a=b].n < 0", "slices[a=b].n < 0"):
+        done = ce("none.csv", "--gate", gate, cwd=tmp_path, expect=2)
+        assert done.codes == ["bad_gate"]
+        assert "one comparison" not in done.err
+
+
+def test_clusters_are_told_and_slices_have_their_intervals(tmp_path: Path) -> None:
+    files = six(tmp_path)
+    page = ce(*files[:2], "-l", "y.csv", "--by", "site", "--cluster", "patient", "--min-slice", "1", cwd=tmp_path).out
+    assert "clusters  30 by column patient: each is one observation" in page
+    assert all(line.split()[4] == "to" for line in part(page, "by slice")[2:])
+
+
+def test_calibration_says_of_which_rows_it_is_and_what_has_no_room(tmp_path: Path) -> None:
+    files = (*six(tmp_path)[:2], "-l", "y.csv", "--calibration")
+    assert "own rows" not in ce(*files, cwd=tmp_path, expect=0).out
+    wide = part(ce(*files, cwd=tmp_path, env={"COLUMNS": "160"}).out, "calibration")
+    assert "95 % interval" in wide[1]
+    less = (tmp_path / "m1.csv").read_text().splitlines()[:-3]
+    write(tmp_path, m1="\n".join(less) + "\n")
+    narrow = part(ce(*files, "--missing", "drop", cwd=tmp_path, env={"COLUMNS": "60"}).out, "calibration")
+    assert "of each model's own rows, not of the common ones" in " ".join(" ".join(narrow).split())
+    text = "\n".join(narrow)
+    assert "temperature" in text.partition("  model")[2]
+    assert " gain" in text
+    assert "no room for: 95 % interval" in text
+
+
+def test_mistakes_of_single_models_are_told(tmp_path: Path) -> None:
+    page = ce(*TWO[:2], *TWO[2:], "--positive", "benign", cwd=tmp_path, expect=0).out
+    found = " ".join(" ".join(part(page, "diagnosis")).split())
+    for name in ("lr", "gb"):
+        assert f"{name}: the score is of the class malignant, not of benign: pass --positive malignant (skill " in found
+
+
+def test_other_differences_stand_beside_that_of_the_loss(tmp_path: Path) -> None:
+    deltas = ce(*TWO, "--json", cwd=tmp_path).json["models"][1]["deltas"]
+    heading, row = part(ce(*TWO, cwd=tmp_path).out, "other differences")[1:]
+    assert heading.split() == ["model", "accuracy", "brier"]
+    shown = [float(cell) for cell in row.split()[1:]]
+    assert shown == pytest.approx([deltas["accuracy"]["value"], deltas["brier"]["value"]], abs=1e-5)
+
+
+def test_pages_of_tokens_and_of_several_labels(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        one="seq_id,logprob,bytes\na,-1,3\na,-2,5\nb,-1,4\nc,-3,2\n",
+        two="seq_id,logprob,bytes\na,-1,3\na,-1,5\nb,-1,4\nc,-2,2\n",
+        cut="seq_id,logprob,bytes\na,-2,8\nb,-1,4\nc,-2,2\n",
+        p="id,prob_x,prob_y\n1,0.5,0.2\n2,0.3,0.9\n",
+        q="id,prob_x,prob_y\n1,0.6,0.3\n2,0.2,0.8\n",
+        y="id,label_x,label_y\n1,1,0\n2,1,1\n",
+    )
+    page = ce("one.csv", "two.csv", cwd=tmp_path, expect=0).out
+    assert float(part(page, "ranking")[2].split()[-1]) == pytest.approx(math.exp(5 / 4), abs=1e-5)
+    by_byte = ("one.csv", "cut.csv", "--bytes-col", "bytes")
+    assert "gates have this in bits: delta.bits_per_byte, 1.4427 times" in ce(*by_byte, cwd=tmp_path).out
+    assert "gates have this in bits" not in ce(*by_byte, "--base", "2", cwd=tmp_path).out
+    done = ce(*by_byte, "--gate", "delta.sequence_sum_mean.upper < 9", cwd=tmp_path, expect=1)
+    assert "only delta.bits_per_byte has one" in " ".join(done.out.split())
+    gate = "delta.slice[seq_id=a].bits_per_byte < 0"
+    done = ce(*by_byte, "--by", "seq_id", "--gate", gate, "--json", cwd=tmp_path, expect=0)
+    assert done.json["gates"][0]["observed"] == pytest.approx(-1 / 8 / math.log(2), rel=1e-12)
+    assert "cut the rows with --by" in " ".join(ce(*by_byte, "--gate", gate, cwd=tmp_path, expect=1).out.split())
+    done = ce("one.csv", "two.csv", "--show", "bytes", cwd=tmp_path, expect=2)
+    assert done.codes == ["bad_option"]
+    page = ce("p.csv", "q.csv", "-l", "y.csv", "--task", "multilabel", cwd=tmp_path, expect=0).out
+    assert "multilabel, 2 labels: x, y" in page

@@ -39,11 +39,11 @@ GATES = {
     "slice[country=FR].difference.p < 1": (True, None),
     "slice[country=DE].share_of_loss > 50%": (False, None),
     "slice[country=XX].cross_entropy < 9": (False, "there is no slice"),
-    "slice[country=DE].rps < 9": (False, "has no rps"),
+    "slice[country=DE].perplexity < 9": (False, "has no perplexity; it has cross_entropy, accuracy"),
     "worst_slice.cross_entropy < 0.3": (False, None),
     "worst_slice.accuracy >= 0": (True, None),
     "worst_slice.cross_entropy.upper < inf": (False, "has no cross_entropy.upper"),
-    "worst_slice.rps < 9": (False, "no slice has rps"),
+    "worst_slice.perplexity < 9": (False, "no slice has perplexity in this report; it has cross_entropy, "),
     "worst_slice.skill > -99": (False, "has no skill"),  # DE has label 1 only
 }
 
@@ -78,6 +78,13 @@ def test_gates_on_slices_that_nobody_asked_for(tmp_path: Path) -> None:
 def test_gates_on_slices_that_cannot_be_read(tmp_path: Path, gate: str) -> None:
     write(tmp_path, p=P, l=L)
     assert ce("p.csv", "-l", "l.csv", "--gate", gate, cwd=tmp_path, expect=2).codes == ["bad_gate"]
+
+
+@pytest.mark.parametrize("gate", ["slice[a=b].brier < 1", "worst_slice.ece < 1", "slice[a=b].accuracy.lower > 0"])
+def test_figures_that_no_slice_ever_has_are_refused_before_anything_is_read(tmp_path: Path, gate: str) -> None:
+    done = ce("none.csv", "--gate", gate, cwd=tmp_path, expect=2)
+    assert done.codes == ["bad_gate"]
+    assert ("there are value, for" if "accuracy" in gate else "there are cross_entropy, ") in done.err
 
 
 def test_columns_that_are_not_there(tmp_path: Path) -> None:

@@ -476,6 +476,26 @@ def test_where_the_difference_comes_from_by_slice() -> None:
     json.loads(found.to_json())
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_clusters_are_the_observations_of_a_slice(weighted: bool) -> None:
+    models, labels = sliced()
+    labels["weight"] = np.random.default_rng(5).choice([0.0, 0.5, 2.0], len(labels)) if weighted else 1.0
+    weight = labels["weight"]
+    found = compare(models, labels, by="g", cluster="c", weight_col="weight" if weighted else None)
+    difference = losses(models["m1"], labels) - losses(models["m0"], labels)
+    for part in found.comparison[0].by_slice:
+        own = (labels["g"] == part.by["g"]) & (weight > 0)
+        mean = np.average(difference[own], weights=weight[own])
+        sums = ((difference - mean) * weight)[own].groupby(labels["c"][own]).sum()
+        error = math.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / weight[own].sum()
+        assert part.difference is not None
+        assert part.difference.value == pytest.approx(mean, rel=1e-9)
+        assert part.difference.stderr == pytest.approx(error, rel=1e-9)
+        assert part.difference.upper == pytest.approx(mean + stats.t.ppf(0.975, len(sums) - 1) * error, rel=1e-8)
+    alone = compare(models, labels.assign(c=labels["g"]), by="g", cluster="c")
+    assert all(part.difference and part.difference.upper is None for part in alone.comparison[0].by_slice)
+
+
 @pytest.mark.parametrize("options", [{}, {"jobs": 3, "chunk_rows": 7}])
 def test_groups_do_not_depend_on_the_order_of_rows(options: dict[str, Any]) -> None:
     models, labels = sliced(120)

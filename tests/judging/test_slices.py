@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import ce_cli
+from ce_cli import metrics
 from ce_cli.block import Scored
 from ce_cli.errors import CeError
 from ce_cli.judging import slices as module
@@ -472,3 +473,13 @@ def test_slices_of_several_labels_have_their_accuracy(weighted):
         part = ce_cli.evaluate(frame[frame["site"] == one["by"]["site"]], **options)
         assert one["metrics"]["accuracy"]["value"] == part.accuracy.value
         assert one["metrics"]["cross_entropy"]["stderr"] == pytest.approx(part.cross_entropy.stderr, rel=1e-12)
+
+
+def test_gates_know_every_figure_that_a_slice_has() -> None:
+    tokens = pd.DataFrame({"seq_id": [1, 2, 3, 3, 4], "logprob": [-1.0, -2.0, -1.5, -0.5, -np.inf], "g": [*"aabbb"]})
+    found: dict[str, set[str]] = {}
+    for report in (ce_cli.evaluate(binary(), by="country"), ce_cli.evaluate(tokens, by="g")):
+        for one in report.slices:
+            for name, metric in one["metrics"].items():
+                found.setdefault(name, set()).update(metric)
+    assert found == {name: {*fields} for name, fields in metrics.SLICED.items()}

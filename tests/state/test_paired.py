@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from ce_cli.state.groups import CLUSTER, Groups
 from ce_cli.state.paired import UNKNOWN, PairedLosses
+
+if TYPE_CHECKING:
+    from random import Random
 
 LOSSES = st.floats(0, 1e3) | st.sampled_from([math.inf, math.nan, 0.0, 1e-300, 1e300])
 
@@ -111,3 +116,39 @@ def test_any_cut_in_any_order_gives_the_same_bits(
     two = pickle.loads(pickle.dumps(two))
     two.merge(one)
     assert figures(two) == figures(whole)
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 4))
+def test_clusters_of_slices_do_not_depend_on_cuts_and_too_many_slices_are_left_out(shuffle: Random, parts: int) -> None:
+    rng = np.random.default_rng(3)
+    losses, slices, clusters = rng.exponential(size=(2, 200)), rng.integers(0, 12, 200), rng.integers(0, 9, 200)
+    losses[1, 5] = math.inf
+    order = list(range(200))
+    shuffle.shuffle(order)
+    states = []
+    for rows in np.array_split(np.array(order), parts):
+        states.append(PairedLosses(2, 0, clustered=True, slices=("by",), most=3))
+        for some in np.array_split(rows, 6):
+            groups = {
+                name: Groups(np.searchsorted(found, codes[some]), [*map(str, found.tolist())])
+                for name, codes in ((CLUSTER, clusters), ("by", slices))
+                for found in [np.unique(codes[some])]
+            }
+            states[-1].add(losses[:, some], None, None, groups)
+    for other in states[1:]:
+        states[0].merge(pickle.loads(pickle.dumps(other)))
+    found = {name: one for _, name, one in states[0].by_slice(1)}
+    kept = sorted({str(name) for name in slices})[:3]
+    assert [*found] == kept
+    for name in kept:
+        own = slices == int(name)
+        difference = losses[1, own] - losses[0, own]
+        one = found[name]
+        assert one.n == own.sum()
+        if np.isinf(difference).any():
+            assert (one.mean, one.stderr) == (None, None)
+            continue
+        assert one.units == len({*clusters[own].tolist()})
+        sums = np.bincount(clusters[own], difference - difference.mean(), minlength=9)
+        error = math.sqrt(one.units / (one.units - 1) * (sums**2).sum()) / own.sum()
+        assert one.stderr == pytest.approx(error, rel=1e-10)

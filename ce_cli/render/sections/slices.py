@@ -12,10 +12,10 @@ from ce_cli.render.page import (
     QUIET,
     Column,
     Span,
+    fitting,
     grid,
     line_of,
     names_column,
-    needed,
     numbers_column,
     prose,
     title_lines,
@@ -53,7 +53,7 @@ def _table(report: Report, columns: tuple[str, ...], slices: Sequence[Slice], wi
     remark = f"loss in {report.unit}, those that cost the most first"
     found = title_lines(f"slices by {' * '.join(columns)}", remark, width)
     if shown:
-        found += grid(_fitting(_columns(shown, 1 - report.confidence), width), width, ("skill",))
+        found += grid(fitting(_columns(shown, 1 - report.confidence), width, _GIVE_WAY), width, ("skill",))
     for rest, what in ((others, "more slice"), (small, "slice")):
         if rest:
             found += prose(Span(GAP), _folded(rest, what, len(small)), width, QUIET)
@@ -110,14 +110,6 @@ def _difference(difference: dict[str, float] | None, level: float) -> Span:
         return Span(_NO_DIFFERENCE, QUIET)
     worse = difference["value"] > 0
     return Span(("+" if worse else "") + cell_number(difference["value"]), BAD if worse else GOOD)
-
-
-def _fitting(columns: list[Column], width: int) -> list[Column]:
-    for heading in _GIVE_WAY:
-        if needed(columns) <= width:
-            break
-        columns = [column for column in columns if column.heading != heading]
-    return columns
 
 
 def _interval(one: Slice) -> str:
