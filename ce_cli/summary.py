@@ -10,6 +10,7 @@ from ce_cli._version import __version__
 from ce_cli.columns import WEIGHT_NAMES, is_id, is_index, is_weight, listed
 from ce_cli.judging.aspects import wanted
 from ce_cli.metrics import METRICS, QUANTILES
+from ce_cli.plan import Scale
 from ce_cli.report import COUNTS, Columns, InputFile, Issue, Report, WorstRow
 from ce_cli.setup import make_task
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Context
 
 _FEW_ROWS = 30
+_ROUNDING = 1e-12
 
 
 def summarize(
@@ -254,8 +256,26 @@ def _dropped_issues(outcome: Outcome) -> list[Issue]:
     return found
 
 
+def _hard_scores(outcome: Outcome, metrics: dict[str, Metric]) -> Issue | None:
+    """Tell where every score is 0 or 1: what is not infinitely wrong costs nothing, and the Brier score counts the wrong ones.
+
+    A score between the two, on either side, would make one of these differ.
+    """
+    plan, infinite = outcome.state.plan, outcome.state.tallies["infinite"]
+    if plan.scale not in (Scale.PROBS, Scale.PERCENT) or not infinite.count or not {"brier", "accuracy"} <= metrics.keys():
+        return None
+    finite = metrics.get("cross_entropy_finite", metrics["cross_entropy"])
+    wrong = (1 - metrics["accuracy"].value) * (2 if plan.task == "multiclass" and plan.k > 2 else 1)
+    if finite.value not in (0, math.inf) or abs(metrics["brier"].value - wrong) > _ROUNDING:
+        return None
+    message = "every score is 0 or 1: these are decided classes and no probabilities, and each wrong one costs infinitely much"
+    hint = "write the probabilities (predict_proba, where predict gives classes), or name their columns with --pred-cols"
+    return Issue("hard_scores", "warning", message, outcome.state.scored, hint=hint)
+
+
 def _verdict_issues(outcome: Outcome, metrics: dict[str, Metric]) -> list[Issue]:
-    found = []
+    hard = _hard_scores(outcome, metrics)
+    found = [] if hard is None else [hard]
     skill = metrics.get("skill")
     if skill is not None and -math.inf < skill.value < 0:
         found.append(

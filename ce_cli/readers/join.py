@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from ce_cli.block import Pair
-from ce_cli.columns import Kind
-from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail
+from ce_cli.columns import Kind, is_index
+from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail, shortened
 from ce_cli.plan import bytes_of
 from ce_cli.process import machine_memory
 from ce_cli.readers.align import AlignmentCounts, Ids, wanted_columns
@@ -123,13 +123,13 @@ class Join:
             counts.problems.append(_duplicate(self._layout.label_ids, self._path, again, self._index.first_repeat))
         lonely = counts.unmatched_predictions
         if counts.first_unmatched is not None and not drop:
-            message = f"id {counts.first_unmatched[1]!r} has no label in {self._path}"
+            message = f"id {shortened(counts.first_unmatched[1])!r} has no label in {self._path}"
             counts.problems.append(
                 self._missing(predictions.path, self._layout.ids, message, lonely.first, lonely.count)
             )
         # A row without an id may be the one that a label waits for: then only the row is at fault.
         if len(unlabelled) and not drop and not counts.without_id:
-            message = f"id {self._index.text(int(unlabelled[0]))!r} has no prediction in {predictions.path}"
+            message = f"id {shortened(self._index.text(int(unlabelled[0])))!r} has no prediction in {predictions.path}"
             rows = tuple((unlabelled[:FIRST_ROWS] + 1).tolist())
             counts.problems.append(self._missing(self._path, self._layout.label_ids, message, rows, len(unlabelled)))
 
@@ -211,6 +211,8 @@ class Join:
         hint = "pass --missing drop to leave out what has no partner"
         if not self._seen.any():
             hint = NO_COMMON_ID
+        if all(map(is_index, columns)) and file.startswith("<"):
+            hint += "; frames pair by their index: pass .to_numpy() of both to pair by position"
         return Problem("missing_id", message, file, ", ".join(columns), rows, count, hint)
 
     def _repeats(self, predictions: DataSet, workers: Workers) -> Problem:
@@ -283,7 +285,7 @@ def malformed(path: str, rows: Tally, why: str) -> Problem:
 def _duplicate(columns: tuple[str, ...], path: str, rows: Tally, text: str) -> Problem:
     return Problem(
         "duplicate_id",
-        f"id {text!r} occurs more than once",
+        f"id {shortened(text)!r} occurs more than once",
         file=path,
         column=", ".join(columns),
         rows=rows.first,
