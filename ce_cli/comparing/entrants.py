@@ -239,13 +239,12 @@ def _check_apart(pattern: str, columns: Sequence[str], families: Mapping[str, _F
     torn = [name for name, family in families.items() if len({*columns} & family.columns.keys()) > 1]
     if not torn:
         return
-    together = f"'{torn[0]}'" if len(families) == 1 else "'*'"
     raise fail(
         "bad_option",
         f"--models {pattern!r} matches single classes of {listed(torn)}: {listed(columns, 4)}",
         file=table.path,
-        hint=f"columns NAME_prob_CLASS are one model, called NAME: pass --models {together}, or the names: "
-        f"--models {','.join([*families][:6])}",
+        hint=f"columns NAME_prob_CLASS are one model, called NAME: pass --models {','.join([*families][:6])}, or "
+        "--models '*' for all columns of numbers",
     )
 
 

@@ -65,7 +65,8 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
             )
     scores = known or find_scores(predictions, options, taken, cells, labels)
     _check_twice(predictions, labels, targets, scores)
-    _check_no_score(predictions, labels, targets, scores, options)
+    if labels is not None and not labels.headerless and options.label_col is None:
+        _check_no_score(labels, targets, scores)
     targets = _in_class_order(targets, scores, options, label_table)
     _check_roles(targets, label_side, weight, weight_side, scores, label_table)
     ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, (*targets, weight))
@@ -202,14 +203,10 @@ def _check_twice(predictions: TableInfo, labels: TableInfo | None, targets: tupl
         )
 
 
-def _check_no_score(
-    predictions: TableInfo, labels: TableInfo | None, targets: tuple[str, ...], scores: Scores, options: Options
-) -> None:
+def _check_no_score(labels: TableInfo, targets: tuple[str, ...], scores: Scores) -> None:
     """Raise unknown_column where the only label that was found looks like a score, perhaps that of another model."""
-    if labels is None or labels.headerless or options.label_col is not None or len(targets) > 1:
-        return
-    (name,) = targets
-    if name.lower() in LABEL_NAMES:
+    name = targets[0]
+    if len(targets) > 1 or name.lower() in LABEL_NAMES:
         return
     alike = name.lower() in {column.lower() for column in scores.columns}
     if not alike and not _like_score(name):
@@ -269,9 +266,7 @@ def _label(
         rest = _beside(table, rest, known)
     if (separate or known is not None) and len(rest) == 1:
         return (rest[0],)
-    if weight is not None and any(weight == table.find(name) for name in LABEL_NAMES):
-        raise _weight_is_label(weight, table)
-    raise _no_label(table, separate=separate)
+    raise _no_label(table, weight, separate=separate)
 
 
 def _named_labels(table: TableInfo, options: Options) -> tuple[str, ...]:
@@ -283,8 +278,10 @@ def _named_labels(table: TableInfo, options: Options) -> tuple[str, ...]:
     return tuple(table.require(name, "--label-col") for name in names or (options.label_col,))
 
 
-def _no_label(table: TableInfo, *, separate: bool) -> CeError:
-    """Return the error for a file in which nothing looks like a label."""
+def _no_label(table: TableInfo, weight: str | None, *, separate: bool) -> CeError:
+    """Return the error for a file in which nothing looks like a label, or only what is the weight."""
+    if any(weight == found for name in LABEL_NAMES if (found := table.find(name)) is not None):
+        return _weight_is_label(str(weight), table)
     hint = f"name the label's column with --label-col; {columns_listed(table)}"
     if not separate:
         hint = f"if the labels are in another file, pass --labels FILE; else {hint}"

@@ -221,8 +221,10 @@ def _as_models(numeric: list[str], odd: list[str], options: Options) -> str:
     models = [name for name in numeric if name not in odd]
     if len(models) < 2 or options.compares:
         return ""
-    in_families = [name for name in models if any(f"_{prefix}" in name.lower() for prefix in PREFIXES)]
-    named = "'*'" if in_families or len(models) > _MOST_NAMED else ",".join(models)
+    mark = next((f"_{prefix}" for prefix in PREFIXES if any(f"_{prefix}" in name.lower() for name in models)), None)
+    if mark is not None:  # several columns for the classes of each
+        models = [*dict.fromkeys(name[: name.lower().index(mark)] for name in models if mark in name.lower())]
+    named = ",".join(models) if len(models) <= _MOST_NAMED else "'*'"
     return f"; to compare columns of several models, pass --models {named}"
 
 

@@ -233,7 +233,12 @@ class Join:
                 first = first or self._text(batch, int(there[again.argmax()]))
                 repeats.add(start + there[again])
             start += batch.num_rows
-        return _duplicate(self._layout.ids, predictions.path, repeats, first)
+        from ce_cli.readers.repeats import by_model
+        from ce_cli.readers.repeats import repeats as again_in
+
+        looked = again_in(predictions, self._layout.ids, self._layout.scores.columns)
+        hint = None if looked is None or looked.apart is None else by_model(looked.apart)
+        return _duplicate(self._layout.ids, predictions.path, repeats, first, hint)
 
     def _text(self, batch: pa.RecordBatch, row: int) -> str:
         return "|".join(cell_text(batch.column(name), row) for name in self._layout.ids)
@@ -282,7 +287,7 @@ def malformed(path: str, rows: Tally, why: str) -> Problem:
     return Problem("malformed_row", why, path, rows=rows.first, count=rows.count, hint=malformed_hint(why))
 
 
-def _duplicate(columns: tuple[str, ...], path: str, rows: Tally, text: str) -> Problem:
+def _duplicate(columns: tuple[str, ...], path: str, rows: Tally, text: str, hint: str | None = None) -> Problem:
     return Problem(
         "duplicate_id",
         f"id {shortened(text)!r} occurs more than once",
@@ -290,5 +295,5 @@ def _duplicate(columns: tuple[str, ...], path: str, rows: Tally, text: str) -> P
         column=", ".join(columns),
         rows=rows.first,
         count=rows.count,
-        hint="ids must be unique to join files in different orders; name more key columns with --id-col",
+        hint=hint or "ids must be unique to join files in different orders; name more key columns with --id-col",
     )

@@ -60,7 +60,7 @@ class JsonData:
         if len(self._first) == 1 and all(isinstance(cell, dict) for cell in self._first[0][0].values()):
             raise fail(
                 "malformed_row",
-                "this is one object of whole columns, as to_json() of pandas writes it; expected one object per line, a row each",
+                "expected one object per line, a row each, but got one of whole columns, as pandas' to_json() writes it",
                 file=path,
                 rows=(1,),
                 count=1,
