@@ -14,7 +14,7 @@ from ce_cli.keywords import options_from, path_from, texts_from
 from ce_cli.outputs import check_outputs
 from ce_cli.plan import INPUTS, Options
 from ce_cli.readers.files import open_named
-from ce_cli.readers.memory import TableData, table_of
+from ce_cli.readers.memory import TableData, indexes_tell, table_of
 from ce_cli.setup import prepare
 from ce_cli.summary import summarize
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ce_cli.report import Report
     from ce_cli.tasks.base import Context
 
+# What evaluate() takes beside options.
+_ARGUMENTS = ("predictions", "labels", "baseline", "gates", "per_sample", "per_sequence", "gradients", "errors")
 _GATE = "gates=['cross_entropy < 0.35', 'accuracy > 90%']"
 
 
@@ -58,16 +60,45 @@ def evaluate(
     fault, with every problem found.
     """
     parsed = parsed_gates(texts_from("gates", gates, _GATE))
-    chosen = options_from(dict(options))
-    mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.looks_first)
-    other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
+    chosen = options_from(dict(options), beside=_ARGUMENTS)
+    _check_one_model(predictions, chosen)
+    indexed = indexes_tell(predictions, labels)
+    mine = _opened(predictions, chosen, "predictions", twice=labels is not None or chosen.looks_first, indexed=indexed)
+    other = None if labels is None else _opened(labels, chosen, "labels", twice=True, indexed=indexed)
     named = {"per_sample": per_sample, "per_sequence": per_sequence, "gradients": gradients, "errors": errors}
     outputs = {name: path_from(name, path) for name, path in named.items() if path is not None}
     inputs = [os.fspath(data) for data in (predictions, labels) if isinstance(data, (str, os.PathLike))]
     check_outputs(outputs, inputs)
-    if chosen.compares or chosen.reference is not None:
-        raise fail("bad_option", "evaluate() is for one model", hint="compare() takes models, model_col and reference")
     return evaluate_data(mine, other, chosen, parsed, outputs=outputs, baseline=baseline)
+
+
+def _check_one_model(predictions: Any, options: Options) -> None:
+    """Raise bad_option where several models are to be evaluated."""
+    several = [name for name in ("models", "model_col", "reference") if getattr(options, name)]
+    if several:
+        raise fail(
+            "bad_option",
+            f"evaluate() is for one model, but got {' and '.join(several)}",
+            hint="compare() takes models, model_col and reference",
+        )
+    if isinstance(predictions, (list, tuple)) and predictions and all(map(_is_path, predictions)):
+        raise fail(
+            "bad_option",
+            f"evaluate() is for one model, but got a list of {len(predictions)} paths",
+            hint="several models: compare({'old': 'old.csv', 'new': 'new.csv'}, labels); the parts of one file: a folder or "
+            "a pattern such as 'parts/*.csv'",
+        )
+
+
+def _is_path(value: Any) -> bool:
+    """Tell whether a value is a path, and no number that is written as text."""
+    if not isinstance(value, str):
+        return isinstance(value, os.PathLike)
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False
 
 
 def evaluate_data(
@@ -124,7 +155,7 @@ def compare(
     comparison; `comparison.passed` tells the verdict of the gates. Raises CeError where the input or an option is at fault.
     """
     parsed = parsed_gates(texts_from("gates", gates, _GATE))
-    chosen = options_from(dict(options))
+    chosen = options_from(dict(options), beside=("predictions", "labels", "baseline", "gates"))
     if not isinstance(predictions, Mapping) and not chosen.compares and baseline is None:
         raise fail(
             "bad_option",
@@ -141,10 +172,12 @@ def compare(
         raise fail("bad_option", f"there are no predictions for {' and '.join(lacking)}: got None")
     if len({str(name) for name in given}) < len(given):
         raise fail("bad_option", "two models have the same name", hint=f"they are {', '.join(map(repr, given))}")
+    indexed = indexes_tell(*given.values(), labels)
     opened = {
-        str(name): _opened(data, chosen, "predictions", twice=True, name=str(name)) for name, data in given.items()
+        str(name): _opened(data, chosen, "predictions", twice=True, indexed=indexed, name=str(name))
+        for name, data in given.items()
     }
-    other = None if labels is None else _opened(labels, chosen, "labels", twice=True)
+    other = None if labels is None else _opened(labels, chosen, "labels", twice=True, indexed=indexed)
     return compare_data(opened, other, chosen, parsed)
 
 
@@ -236,7 +269,9 @@ def _sinks(context: Context, outputs: Mapping[str, str]) -> Iterator[RowFile]:
         yield kinds[name](path, context)
 
 
-def _opened(data: Any, options: Options, role: str, *, twice: bool, name: str | None = None) -> DataSet:
+def _opened(
+    data: Any, options: Options, role: str, *, twice: bool, indexed: bool = False, name: str | None = None
+) -> DataSet:
     if isinstance(data, (str, os.PathLike)):
         return open_named(os.fspath(data), options, twice=twice)
     column = "label"
@@ -249,4 +284,4 @@ def _opened(data: Any, options: Options, role: str, *, twice: bool, name: str | 
     if role == "predictions":
         scale = options.input if options.input in INPUTS else "probs"
         column = {"logits": "logit", "logprobs": "logprob"}.get(scale or "probs", "prob")
-    return TableData(f"<{name or role}>", table_of(data, column))
+    return TableData(f"<{name or role}>", table_of(data, column, indexed=indexed))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ce_cli.errors import CODES, Problem
+from ce_cli.errors import CODES, Problem, shortened
 from ce_cli.state.tally import Tally
 
 if TYPE_CHECKING:
@@ -84,8 +84,9 @@ class Faults:
 
     def _problem(self, code: str, kind: _Kind) -> Problem:
         first = kind.first or Fault(None, "", "")
+        message = first.message.replace(first.value, shortened(first.value)) if first.value else first.message
         hint = self._scale_hint() if code == "probability_out_of_range" else kind.hint
-        return Problem(code, first.message, kind.file, first.column, kind.tally.first, kind.tally.count, hint)
+        return Problem(code, message, kind.file, first.column, kind.tally.first, kind.tally.count, hint)
 
     def _scale_hint(self) -> str | None:
         if self.low is None or self.high is None:

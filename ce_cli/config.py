@@ -17,11 +17,16 @@ NOT_IN_FILES = frozenset({"predictions", "config", "version", "help"})
 
 
 class Setting(NamedTuple):
-    """What a file may say of an option: several values, a list as one value, the opposite as `no-NAME`."""
+    """What a file may say of an option: several values, a list as one value, the opposite as `no-NAME`.
+
+    switch: whether it is true or false. bare: what `true` stands for where the option may be given without its value.
+    """
 
     several: bool
     takes_list: bool
     negatable: bool
+    switch: bool = False
+    bare: str | None = None
 
 
 def load_config(path: str | None, settings: Mapping[str, Setting]) -> dict[str, Any]:
@@ -53,6 +58,10 @@ def _option(source: Path, key: str, value: Any, known: Mapping[str, Setting]) ->
     if name not in known:
         raise fail("bad_option", f"{key!r} is not an option", file=str(source), hint="ce-eval --help lists the options")
     setting = known[name]
+    if isinstance(value, bool) and not setting.switch:
+        if setting.bare is None:
+            raise fail("bad_option", f"{key!r} takes a value, but got {str(value).lower()}", file=str(source))
+        return name, setting.bare if value else None
     lists = setting.several or setting.takes_list
     if lists and isinstance(value, list) and all(isinstance(item, (str, int, float)) for item in value):
         return name, [str(item) for item in value]

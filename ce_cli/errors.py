@@ -55,6 +55,7 @@ CODES: tuple[str, ...] = (
 _RANK = {code: rank for rank, code in enumerate(CODES)}
 
 FIRST_ROWS = 5
+_LONGEST_VALUE = 60  # characters of what stood in a file, in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,25 @@ class Problem:
         if self.code not in _RANK:
             raise ValueError(f"unknown error code {self.code!r}")
 
+    def __str__(self) -> str:
+        rows = f" ({self.count} rows are affected{self.first_rows()})" if self.count > 1 else ""
+        hint = f"; hint: {self.hint}" if self.hint else ""
+        return f"[{self.code}] {self.place()}{self.message}{rows}{hint}"
+
+    def place(self) -> str:
+        """Return file, column and first row as the beginning of a line, empty where none is known."""
+        parts = (
+            self.file,
+            None if self.column is None else f"column {self.column}",
+            f"row {self.rows[0]}" if self.rows else None,
+        )
+        place = ", ".join(part for part in parts if part is not None)
+        return f"{place}: " if place else ""
+
+    def first_rows(self) -> str:
+        """Return the rows that are known of those affected, as the end of a sentence about how many there are."""
+        return ", the first: " + ", ".join(map(str, self.rows)) if self.rows else ""
+
     def to_dict(self) -> dict[str, object]:
         """Return the problem as the JSON contract spells it."""
         return {
@@ -93,14 +113,15 @@ class Problem:
 class CeError(Exception):
     """The input or the options are at fault: nothing was evaluated.
 
-    Carries every problem that was found, in the order of `CODES`, then by first row.
+    Carries every problem that was found, as `problems`, in the order of `CODES`, then by first row; its text has a line for
+    each.
     """
 
     def __init__(self, *problems: Problem) -> None:
         if not problems:
             raise ValueError("an error needs at least one problem")
         self.problems = tuple(sorted(problems, key=lambda p: (_RANK[p.code], p.rows[:1], p.column or "")))
-        super().__init__("; ".join(f"[{p.code}] {p.message}" for p in self.problems))
+        super().__init__("\n".join(map(str, self.problems)))
 
     @property
     def code(self) -> str:
@@ -114,6 +135,11 @@ class CeError(Exception):
 def fail(code: str, message: str, **where: object) -> CeError:
     """Return a `CeError` with one problem, to be raised."""
     return CeError(Problem(code, message, **where))  # type: ignore[arg-type]
+
+
+def shortened(value: str) -> str:
+    """Return a value as a message shows it: cut where it is long."""
+    return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"
 
 
 def described(value: object) -> str:

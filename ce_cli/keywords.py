@@ -32,13 +32,16 @@ class _UnfitError(Exception):
     """A value is not of the type that an option takes; says what the option takes."""
 
 
-def options_from(values: Mapping[str, Any]) -> Options:
-    """Build options from keyword arguments. Raises bad_option for every argument that is no option or of the wrong type."""
+def options_from(values: Mapping[str, Any], beside: Iterable[str] = ()) -> Options:
+    """Build options from keyword arguments. Raises bad_option for every argument that is no option or of the wrong type.
+
+    beside: the names of further arguments, which may be meant where one is no option.
+    """
     known = Options.__dataclass_fields__
     problems, fitting = [], {}
     for name, value in values.items():
         if name not in known:
-            problems.append(_unknown(name))
+            problems.append(_unknown(name, beside))
             continue
         try:
             fitting[name] = _fitting(name, str(known[name].type), value)
@@ -66,11 +69,11 @@ def texts_from(name: str, value: Any, example: str) -> tuple[str, ...]:
     raise fail("bad_option", f"{name} takes text, or a list of texts, but got {described(value)}", hint=example)
 
 
-def _unknown(name: str) -> Problem:
+def _unknown(name: str, beside: Iterable[str]) -> Problem:
     import difflib
 
-    known = sorted(Options.__dataclass_fields__)
-    close = difflib.get_close_matches(name, known, cutoff=0.5)
+    known = sorted({*Options.__dataclass_fields__, *beside})
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"the options are: {', '.join(known)}"
     return Problem("bad_option", f"there is no option {name!r}", hint=hint)
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from ce_cli._version import __version__
 from ce_cli.columns import WEIGHT_NAMES, is_id, is_index, is_weight, listed
+from ce_cli.errors import FIRST_ROWS
 from ce_cli.judging.aspects import wanted
 from ce_cli.metrics import METRICS, QUANTILES
+from ce_cli.plan import Scale
 from ce_cli.report import COUNTS, Columns, InputFile, Issue, Report, WorstRow
 from ce_cli.setup import make_task
+from ce_cli.state.groups import CLUSTER
 
 if TYPE_CHECKING:
     from ce_cli.columns import Layout
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Context
 
 _FEW_ROWS = 30
+_ROUNDING = 1e-12
 
 
 def summarize(
@@ -95,6 +99,7 @@ def _issues(
     found = [
         *_parts(predictions, labels),
         *_row_issues(outcome),
+        *_repeated_ids(context, predictions, labels),
         *_dropped_issues(outcome),
         *_verdict_issues(outcome, metrics),
     ]
@@ -131,6 +136,31 @@ def _parts(predictions: DataSet, labels: DataSet | None) -> list[Issue]:
                 Issue("parts", "note", f"{data.path} has {len(parts)} parts, read in this order: {names}", len(parts))
             )
     return found
+
+
+def _repeated_ids(context: Context, data: DataSet, labels: DataSet | None) -> list[Issue]:
+    """Say so where ids of one file occur again, as those of several models below each other do; a pipe cannot be read again."""
+    layout = context.layout
+    if (
+        labels is not None
+        or not layout.ids
+        or CLUSTER in layout.roles
+        or context.plan.task == "tokens"
+        or data.path == "-"
+    ):
+        return []
+    from ce_cli.readers.repeats import by_model, repeats
+
+    again = repeats(data, layout.ids, {*layout.scores.columns, *layout.labels})
+    if again is None:
+        return []
+    names = ",".join(layout.ids)
+    message = f"{len(again.rows):,} of the first {again.looked_at:,} rows have an id ({names}) that occurred before"
+    rows = tuple(row + 1 for row in again.rows[:FIRST_ROWS])
+    hint = f"if rows of one {names} belong together, pass --cluster {names}: they are no independent observations"
+    if again.apart is not None:
+        return [Issue("repeated_ids", "warning", message, len(again.rows), rows, by_model(again.apart))]
+    return [Issue("repeated_ids", "note", message, len(again.rows), rows, hint if len(layout.ids) == 1 else None)]
 
 
 def _unused_keys(context: Context, predictions: DataSet, labels: DataSet) -> list[Issue]:
@@ -254,8 +284,32 @@ def _dropped_issues(outcome: Outcome) -> list[Issue]:
     return found
 
 
+def _hard_scores(outcome: Outcome, metrics: dict[str, Metric]) -> Issue | None:
+    """Tell where every score is 0 or 1: what is not infinitely wrong costs nothing, and the Brier score counts the wrong ones.
+
+    A score between the two, on either side, would make one of these differ.
+    """
+    plan, infinite = outcome.state.plan, outcome.state.tallies["infinite"]
+    if (
+        plan.scale not in (Scale.PROBS, Scale.PERCENT)
+        or not infinite.count
+        or not {"brier", "accuracy"} <= metrics.keys()
+    ):
+        return None
+    finite = metrics.get("cross_entropy_finite", metrics["cross_entropy"])
+    wrong = (1 - metrics["accuracy"].value) * (2 if plan.task == "multiclass" and plan.k > 2 else 1)
+    if finite.value not in (0, math.inf) or abs(metrics["brier"].value - wrong) > _ROUNDING:
+        return None
+    message = "every score is 0 or 1: these are decided classes and no probabilities, and each wrong one costs infinitely much"
+    hint = (
+        "write the probabilities (predict_proba, where predict gives classes), or name their columns with --pred-cols"
+    )
+    return Issue("hard_scores", "warning", message, outcome.state.scored, hint=hint)
+
+
 def _verdict_issues(outcome: Outcome, metrics: dict[str, Metric]) -> list[Issue]:
-    found = []
+    hard = _hard_scores(outcome, metrics)
+    found = [] if hard is None else [hard]
     skill = metrics.get("skill")
     if skill is not None and -math.inf < skill.value < 0:
         found.append(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ce_cli import CeError, evaluate
+from ce_cli import CeError, compare, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 PROBS, LABELS = [0.9, 0.2, 0.6], [1, 0, 1]
 EXPECTED = -(math.log(0.9) + math.log(0.8) + math.log(0.6)) / 3
@@ -106,11 +107,90 @@ def test_an_index_that_only_counts_rows_is_no_key(stored: bool, tmp_path: Path) 
     assert "paired_by_position" not in [issue.code for issue in report.issues]
 
 
-def test_an_index_on_one_side_only_is_warned_of():
-    scores, labels = frames(range(3), None, SHUFFLED)
-    (issue,) = [issue for issue in evaluate(scores, labels).issues if issue.code == "paired_by_position"]
-    assert issue.severity == "warning"
-    assert "__index_level_0__" in issue.message
+@pytest.mark.parametrize("moved", ["scores", "labels", "both"])
+def test_an_index_that_counts_on_one_side_only_is_a_key_of_both(moved: str) -> None:
+    scores, labels = frames(range(3), None, SHUFFLED if moved != "scores" else [0, 1, 2])
+    scores = scores if moved == "labels" else scores.iloc[[1, 2, 0]]
+    for given in (scores, scores["prob"]):
+        report = evaluate(given, labels)
+        assert report.cross_entropy.value == pytest.approx(EXPECTED, rel=1e-15)
+        assert (report.alignment, report.columns.id) == ("id", ("__index_level_0__",))
+    found = compare({"a": scores, "b": scores}, labels)
+    assert found["b"].cross_entropy.value == pytest.approx(EXPECTED, rel=1e-15)
+
+
+def test_indexes_of_other_rows_are_told_and_arrays_go_by_position():
+    scores, labels = frames([7, 5, 9], None, [0, 1, 2])
+    with pytest.raises(CeError, match=r"missing_id.*\.to_numpy\(\) of both") as told:
+        evaluate(scores, labels.reset_index(drop=True))
+    assert {problem.code for problem in told.value.problems} == {"missing_id"}
+    report = evaluate(scores["prob"].to_numpy(), labels.to_numpy())
+    assert report.cross_entropy.value == pytest.approx(EXPECTED, rel=1e-15)
+    by_place = evaluate(scores, labels.reset_index(drop=True), align="position")
+    assert by_place.cross_entropy.value == pytest.approx(EXPECTED, rel=1e-15)
+
+
+def test_a_named_index_on_one_side_only_is_warned_of():
+    scores, labels = frames([7, 5, 9], "case", [0, 1, 2])
+    for other in (labels.to_numpy(), labels.reset_index(drop=True)):
+        (issue,) = [one for one in evaluate(scores, other).issues if one.code == "paired_by_position"]
+        assert "case" in issue.message
+    assert issue.severity == "warning"  # the other index could be the same key
+
+
+def test_a_label_that_is_nan_is_missing():
+    labels = np.array([1.0, math.nan, 1.0])
+    for given in (labels, labels.tolist(), labels.astype(object), pd.Series(labels)):
+        with pytest.raises(CeError) as told:
+            evaluate(np.array(PROBS), given)
+        (problem,) = told.value.problems
+        assert (problem.code, problem.rows) == ("missing_label", (2,))
+        report = evaluate(np.array(PROBS), given, on_invalid="drop")
+        assert report.cross_entropy.value == pytest.approx(-(math.log(0.9) + math.log(0.6)) / 2, rel=1e-15)
+
+
+# --- what is told
+
+
+def test_an_error_tells_where_how_often_and_what_to_do_one_problem_a_line():
+    with pytest.raises(CeError) as told:
+        evaluate(np.array([1.5, math.nan, 2.5]), [1, 0, 1])
+    first, second = str(told.value).split("\n")
+    assert first.startswith("[nan_prediction] <predictions>, column prob, row 2: NaN is not a score; hint: ")
+    assert second.startswith("[probability_out_of_range] <predictions>, column prob, row 1: 1.5 ")
+    assert "(2 rows are affected, the first: 1, 3); hint: " in second
+    again = pickle.loads(pickle.dumps(told.value))
+    assert (str(again), again.problems) == (str(told.value), told.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [
+        ({"bootstap": 100}, "bootstrap"),
+        ({"gate": "skill > 0"}, "gates"),
+        ({"weight-col": "w"}, "weight_col"),
+        ({"per_samples": "x.csv"}, "per_sample"),
+    ],
+)
+def test_near_names_of_an_unknown_argument(options: dict[str, Any], meant: str) -> None:
+    with pytest.raises(CeError, match=f"there is no option .*did you mean ({meant}|.* or {meant})"):
+        evaluate(np.array(PROBS), LABELS, **options)
+
+
+@pytest.mark.parametrize("options", [{"models": "m_*"}, {"model_col": "model"}, {"reference": "a"}])
+def test_evaluate_names_compare(options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(CeError, match=rf"evaluate\(\) is for one model, but got {name}; hint: compare\(\) takes"):
+        evaluate("nowhere.csv", **options)
+
+
+def test_several_paths_are_no_predictions():
+    for several in (["a.csv", "b.csv"], (Path("a.csv"),)):
+        with pytest.raises(
+            CeError, match=r"is for one model, but got a list of . paths; hint: several models: compare\("
+        ):
+            evaluate(several, LABELS)
+    assert evaluate([str(prob) for prob in PROBS], LABELS).cross_entropy.value == pytest.approx(EXPECTED, rel=1e-15)
 
 
 def test_every_column_of_a_composite_key_counts_whatever_its_type():

@@ -100,6 +100,8 @@ def configured(ctx: click.Context, _: click.Parameter, value: str | None) -> str
             several=bool(getattr(param, "multiple", False)),
             takes_list=isinstance(param.type, Names),
             negatable=bool(param.secondary_opts),
+            switch=bool(getattr(param, "is_flag", False)),
+            bare=param.flag_value if isinstance(param, click.Option) and isinstance(param.type, Replicates) else None,
         )
         for param in ctx.command.params
         if param.name is not None

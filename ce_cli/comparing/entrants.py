@@ -227,10 +227,25 @@ def _columns_of(pattern: str, table: TableInfo, options: Options) -> dict[str, O
     used = {column for family in chosen.values() for column in family.columns}
     if not named:
         left = [name for name in fnmatch.filter(table.columns, pattern) if name not in used and free(name)]
+        _check_apart(pattern, left, several, table)
         found.update({name: replace(options, pred_cols=(name,)) for name in left})
     if not found:
         raise _no_model(pattern, table, [*several, *filter(free, table.columns)])
     return found
+
+
+def _check_apart(pattern: str, columns: Sequence[str], families: Mapping[str, _Family], table: TableInfo) -> None:
+    """Raise bad_option where a pattern takes several classes of one model for models of their own."""
+    torn = [name for name, family in families.items() if len({*columns} & family.columns.keys()) > 1]
+    if not torn:
+        return
+    raise fail(
+        "bad_option",
+        f"--models {pattern!r} matches single classes of {listed(torn)}: {listed(columns, 4)}",
+        file=table.path,
+        hint=f"columns NAME_prob_CLASS are one model, called NAME: pass --models {','.join([*families][:6])}, or "
+        "--models '*' for all columns of numbers",
+    )
 
 
 def _of_family(family: _Family, options: Options) -> Options:

@@ -64,9 +64,11 @@ def decide(predictions: TableInfo, labels: TableInfo | None, options: Options, k
                 hint="write a column for each class, such as label_cat, label_dog, or one column with the class",
             )
     scores = known or find_scores(predictions, options, taken, cells, labels)
-    targets = _in_class_order(targets, scores, options, label_table)
-    _check_roles(targets, label_side, weight, weight_side, scores)
     _check_twice(predictions, labels, targets, scores)
+    if labels is not None and not labels.headerless and options.label_col is None:
+        _check_no_score(labels, targets, scores)
+    targets = _in_class_order(targets, scores, options, label_table)
+    _check_roles(targets, label_side, weight, weight_side, scores, label_table)
     ids, label_ids = ((), ()) if labels is None else _ids(predictions, labels, options, scores, (*targets, weight))
     if labels is None:
         alignment = "file"
@@ -169,10 +171,15 @@ def _chosen_ids(predictions: TableInfo, labels: TableInfo | None, options: Optio
 
 
 def _check_roles(
-    targets: tuple[str, ...], label_side: Side, weight: str | None, weight_side: Side | None, scores: Scores
+    targets: tuple[str, ...],
+    label_side: Side,
+    weight: str | None,
+    weight_side: Side | None,
+    scores: Scores,
+    label_table: TableInfo,
 ) -> None:
     if weight in targets and weight_side == label_side:
-        raise fail("bad_option", f"--weight-col names {weight!r}, which is the label")
+        raise _weight_is_label(weight, label_table)
     if weight in scores.columns and weight_side == "predictions":
         raise fail("bad_option", f"--weight-col names {weight!r}, which is a score")
     taken = {*scores.columns}
@@ -194,6 +201,32 @@ def _check_twice(predictions: TableInfo, labels: TableInfo | None, targets: tupl
             column=both,
             hint="name the file of the labels with --labels; leave it out where they are a column of the predictions",
         )
+
+
+def _check_no_score(labels: TableInfo, targets: tuple[str, ...], scores: Scores) -> None:
+    """Raise unknown_column where the only label that was found looks like a score, perhaps that of another model."""
+    name = targets[0]
+    if len(targets) > 1 or name.lower() in LABEL_NAMES:
+        return
+    alike = name.lower() in {column.lower() for column in scores.columns}
+    if not alike and not _like_score(name):
+        return
+    what = "is a score of the predictions too" if alike else "has the name of a score"
+    raise CeError(
+        Problem(
+            "unknown_column",
+            f"there is no label here: the only column that is left, {name!r}, {what}",
+            file=labels.path,
+            column=name,
+            hint="both files look like predictions: are these two models? Then pass the labels with --labels FILE; if "
+            f"{name!r} does hold labels, pass --label-col {name}",
+        )
+    )
+
+
+def _like_score(name: str) -> bool:
+    """Tell whether a name is surely that of scores."""
+    return name.lower() in STRONG_SCORES or name.lower().startswith(tuple(PREFIXES))
 
 
 def _weight(predictions: TableInfo, labels: TableInfo | None, options: Options) -> tuple[Side | None, str | None]:
@@ -233,7 +266,7 @@ def _label(
         rest = _beside(table, rest, known)
     if (separate or known is not None) and len(rest) == 1:
         return (rest[0],)
-    raise _no_label(table, separate=separate)
+    raise _no_label(table, weight, separate=separate)
 
 
 def _named_labels(table: TableInfo, options: Options) -> tuple[str, ...]:
@@ -245,12 +278,14 @@ def _named_labels(table: TableInfo, options: Options) -> tuple[str, ...]:
     return tuple(table.require(name, "--label-col") for name in names or (options.label_col,))
 
 
-def _no_label(table: TableInfo, *, separate: bool) -> CeError:
-    """Return the error for a file in which nothing looks like a label."""
+def _no_label(table: TableInfo, weight: str | None, *, separate: bool) -> CeError:
+    """Return the error for a file in which nothing looks like a label, or only what is the weight."""
+    if any(weight == found for name in LABEL_NAMES if (found := table.find(name)) is not None):
+        return _weight_is_label(str(weight), table)
     hint = f"name the label's column with --label-col; {columns_listed(table)}"
     if not separate:
         hint = f"if the labels are in another file, pass --labels FILE; else {hint}"
-    elif any(name.lower().startswith(tuple(PREFIXES)) or name.lower() in STRONG_SCORES for name in table.columns):
+    elif any(map(_like_score, table.columns)):
         hint = f"this file looks like predictions: are the two files swapped? Else {hint}"
     if any("logp" in name.lower() or "log_p" in name.lower() for name in table.columns):
         hint += "; for log-probabilities of tokens pass --task tokens"
@@ -261,6 +296,16 @@ def _no_label(table: TableInfo, *, separate: bool) -> CeError:
             file=table.path,
             hint=hint,
         )
+    )
+
+
+def _weight_is_label(name: str, table: TableInfo) -> CeError:
+    return fail(
+        "bad_option",
+        f"--weight-col names {name!r}, which is the label",
+        file=table.path,
+        column=name,
+        hint="name another column for the weights; or that of the labels with --label-col",
     )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _HARD_PREDICTIONS = WEAK_SCORES[2:]
 _LIST_NAMES = {"logprob": "logprobs", "logit": "logits", "prob": "probs"}
+_MOST_NAMED = 6  # columns in a hint
 _SUM_TOLERANCE = 0.01  # of a sample row: only to tell which columns belong together, every row is verified later
 
 
@@ -205,6 +206,7 @@ def _bare_scores(
     hint = "name the scores with --pred-cols A,B,… (for one of several forecasters: --pred-cols NAME)"
     if {name.lower() for name in numeric} & {"mean", "mu", "std", "sd", "sigma"}:
         hint += "; a mean and a standard deviation are scored with --bins EDGES"
+    hint += _as_models(numeric, odd, options)
     raise fail(
         "ambiguous_columns",
         f"several columns could be scores: {listed(numeric)}",
@@ -212,6 +214,18 @@ def _bare_scores(
         column=odd[0] if odd else None,
         hint=hint,
     )
+
+
+def _as_models(numeric: list[str], odd: list[str], options: Options) -> str:
+    """Return a remark on columns that may be those of several models, to be compared."""
+    models = [name for name in numeric if name not in odd]
+    if len(models) < 2 or options.compares:
+        return ""
+    mark = next((f"_{prefix}" for prefix in PREFIXES if any(f"_{prefix}" in name.lower() for name in models)), None)
+    if mark is not None:  # several columns for the classes of each
+        models = [*dict.fromkeys(name[: name.lower().index(mark)] for name in models if mark in name.lower())]
+    named = ",".join(models) if len(models) <= _MOST_NAMED else "'*'"
+    return f"; to compare columns of several models, pass --models {named}"
 
 
 def _class_columns(table: TableInfo, columns: list[str]) -> Scores:

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from ce_cli.block import Pair
-from ce_cli.columns import Kind
-from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail
+from ce_cli.columns import Kind, is_index
+from ce_cli.errors import FIRST_ROWS, CeError, Problem, fail, shortened
 from ce_cli.plan import bytes_of
 from ce_cli.process import machine_memory
 from ce_cli.readers.align import AlignmentCounts, Ids, wanted_columns
@@ -123,13 +123,13 @@ class Join:
             counts.problems.append(_duplicate(self._layout.label_ids, self._path, again, self._index.first_repeat))
         lonely = counts.unmatched_predictions
         if counts.first_unmatched is not None and not drop:
-            message = f"id {counts.first_unmatched[1]!r} has no label in {self._path}"
+            message = f"id {shortened(counts.first_unmatched[1])!r} has no label in {self._path}"
             counts.problems.append(
                 self._missing(predictions.path, self._layout.ids, message, lonely.first, lonely.count)
             )
         # A row without an id may be the one that a label waits for: then only the row is at fault.
         if len(unlabelled) and not drop and not counts.without_id:
-            message = f"id {self._index.text(int(unlabelled[0]))!r} has no prediction in {predictions.path}"
+            message = f"id {shortened(self._index.text(int(unlabelled[0])))!r} has no prediction in {predictions.path}"
             rows = tuple((unlabelled[:FIRST_ROWS] + 1).tolist())
             counts.problems.append(self._missing(self._path, self._layout.label_ids, message, rows, len(unlabelled)))
 
@@ -211,6 +211,8 @@ class Join:
         hint = "pass --missing drop to leave out what has no partner"
         if not self._seen.any():
             hint = NO_COMMON_ID
+        if all(map(is_index, columns)) and file.startswith("<"):
+            hint += "; frames pair by their index: pass .to_numpy() of both to pair by position"
         return Problem("missing_id", message, file, ", ".join(columns), rows, count, hint)
 
     def _repeats(self, predictions: DataSet, workers: Workers) -> Problem:
@@ -231,7 +233,12 @@ class Join:
                 first = first or self._text(batch, int(there[again.argmax()]))
                 repeats.add(start + there[again])
             start += batch.num_rows
-        return _duplicate(self._layout.ids, predictions.path, repeats, first)
+        from ce_cli.readers.repeats import by_model
+        from ce_cli.readers.repeats import repeats as again_in
+
+        looked = again_in(predictions, self._layout.ids, self._layout.scores.columns)
+        hint = None if looked is None or looked.apart is None else by_model(looked.apart)
+        return _duplicate(self._layout.ids, predictions.path, repeats, first, hint)
 
     def _text(self, batch: pa.RecordBatch, row: int) -> str:
         return "|".join(cell_text(batch.column(name), row) for name in self._layout.ids)
@@ -280,13 +287,13 @@ def malformed(path: str, rows: Tally, why: str) -> Problem:
     return Problem("malformed_row", why, path, rows=rows.first, count=rows.count, hint=malformed_hint(why))
 
 
-def _duplicate(columns: tuple[str, ...], path: str, rows: Tally, text: str) -> Problem:
+def _duplicate(columns: tuple[str, ...], path: str, rows: Tally, text: str, hint: str | None = None) -> Problem:
     return Problem(
         "duplicate_id",
-        f"id {text!r} occurs more than once",
+        f"id {shortened(text)!r} occurs more than once",
         file=path,
         column=", ".join(columns),
         rows=rows.first,
         count=rows.count,
-        hint="ids must be unique to join files in different orders; name more key columns with --id-col",
+        hint=hint or "ids must be unique to join files in different orders; name more key columns with --id-col",
     )

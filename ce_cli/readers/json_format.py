@@ -57,6 +57,16 @@ class JsonData:
             wrong = self._first[0][1] or "the first objects have no keys"
             raise fail("malformed_row", wrong, file=path, rows=(1,), count=len(self._first), hint=_ONE_PER_LINE)
 
+        if len(self._first) == 1 and all(isinstance(cell, dict) for cell in self._first[0][0].values()):
+            raise fail(
+                "malformed_row",
+                "expected one object per line, a row each, but got one of whole columns, as pandas' to_json() writes it",
+                file=path,
+                rows=(1,),
+                count=1,
+                hint="write it with to_json(FILE, orient='records', lines=True)",
+            )
+
     def sample(self) -> pa.Table:
         """Return the first rows: texts, and lists of numbers."""
         return pa.Table.from_batches([self._batch(self._first, dict.fromkeys(self.names, Kind.TEXT), malformed=False)])

@@ -55,11 +55,21 @@ class TableData:
         """There is nothing to decode."""
 
 
-def table_of(data: Any, column: str) -> pa.Table:
+def indexes_tell(*data: Any) -> bool:
+    """Tell whether several of these are frames or series of pandas, and the index of any does more than count its rows.
+
+    Rows with the same index belong together then, wherever they stand: so pandas itself pairs them.
+    """
+    indexes = [one.index for one in data if hasattr(one, "index") and hasattr(one, "iloc")]
+    return len(indexes) > 1 and not all(map(_counts_rows, indexes))
+
+
+def table_of(data: Any, column: str, *, indexed: bool = False) -> pa.Table:
     """Return in-memory data as an Arrow table.
 
     data: an Arrow table or anything that speaks the Arrow C stream interface; a pandas frame or series; a NumPy array or a
-    sequence, `(n,)` for one column of the given name or `(n, k)` for one list column of that name.
+    sequence, `(n,)` for one column of the given name or `(n, k)` for one list column of that name. indexed: whether the index
+    of a frame is a column though it only counts the rows.
     """
     if isinstance(data, pa.Table):
         return data
@@ -67,13 +77,13 @@ def table_of(data: Any, column: str) -> pa.Table:
         data = data.to_frame(name=data.name if data.name is not None else column)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         check_distinct(tuple(map(str, data.columns)), f"<{column}>")
-        return pa.Table.from_pandas(data, preserve_index=not _counts_rows(data.index))
+        return pa.Table.from_pandas(data, preserve_index=indexed or not _counts_rows(data.index))
     if hasattr(data, "__arrow_c_stream__"):
         return pa.table(data)
     values = _array(data, column)
     if column == "label" and values.ndim == 2 and values.shape[1] > 1:
         names = [f"label_{number}" for number in range(values.shape[1])]
-        return pa.Table.from_arrays([pa.array(np.ascontiguousarray(part)) for part in values.T], names=names)
+        return pa.Table.from_arrays([_cells(np.ascontiguousarray(part), column) for part in values.T], names=names)
     return pa.Table.from_arrays([_array_of(values, column)], names=[column])
 
 
@@ -97,7 +107,7 @@ def _hint(data: Any) -> str | None:
 
 def _cells(values: Any, column: str) -> pa.Array:
     try:
-        return pa.array(values)
+        return pa.array(values, from_pandas=column == "label")  # a label that is NaN is an empty cell, as in a frame
     except pa.ArrowException as error:
         what = "labels" if column == "label" else "scores"
         raise fail("bad_option", f"these are no {what}: {error}", hint="pass numbers or text") from error

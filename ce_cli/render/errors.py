@@ -36,20 +36,9 @@ def render_defect(exc: BaseException) -> str:
 
 
 def _problem_lines(problem: Problem) -> list[str]:
-    lines = [f"ce-eval: error[{problem.code}]: {_place(problem)}{problem.message}"]
+    lines = [f"ce-eval: error[{problem.code}]: {problem.place()}{problem.message}"]
     if problem.count > 1:
-        first = ", the first: " + ", ".join(map(str, problem.rows)) if problem.rows else ""
-        lines.append(f"  {problem.count} rows are affected{first}")
+        lines.append(f"  {problem.count} rows are affected{problem.first_rows()}")
     if problem.hint:
         lines.append(f"  hint: {problem.hint}")
     return [safe(line) for line in lines]
-
-
-def _place(problem: Problem) -> str:
-    parts = (
-        problem.file,
-        None if problem.column is None else f"column {problem.column}",
-        f"row {problem.rows[0]}" if problem.rows else None,
-    )
-    place = ", ".join(part for part in parts if part is not None)
-    return f"{place}: " if place else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ce_cli.report import Metric
+from ce_cli.report import Issue, Metric
 from ce_cli.state.fractions import to_float
 from ce_cli.state.ratios import Ratio
 from ce_cli.state.student_t import t_quantile
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ce_cli.tasks.base import Context
 
 _LN2 = math.log(2.0)
+# More than a token costs or holds in the mean: a vocabulary that is drawn from evenly would have a million words.
+_TOKEN_LOSS = math.log(1e6)
+_TOKEN_BYTES = 32
 
 
 def error_by_sequence(context: Context, state: EvalState) -> float | None:
@@ -104,6 +107,29 @@ def bits_on_log_scale(plan: EvalPlan, ratio: Ratio, df: int) -> Metric:
         return Metric(value)
     factor = _exp(-t_quantile((1 - plan.confidence) / 2, df) * ratio.error / to_float(ratio.value))
     return Metric(value, ratio.error / _LN2, value / factor, value * factor)
+
+
+def suspected_sums(plan: EvalPlan, state: EvalState, whole: SequenceStatistics | None) -> tuple[Issue, ...]:
+    """Warn where rows that are taken for tokens are likely to be the sums of sequences: one row each, and large ones."""
+    mean = state.loss.mean()
+    if mean is None or (whole is not None and whole.sequences < state.scored):
+        return ()
+    loss = to_float(mean)
+    told = f"a mean loss of {loss / plan.unit_size:.4g} {plan.unit}" if loss > _TOKEN_LOSS else None
+    if whole is not None and whole.known("bytes"):
+        size = to_float(whole.total("bytes") / whole.total("weight"))
+        told = told or (f"a mean of {size:.4g} bytes" if size > _TOKEN_BYTES else None)
+    if told is None:
+        return ()
+    return (
+        Issue(
+            "sums_as_tokens",
+            "warning",
+            f"every row was taken for one token, but {told} is more than a token has: these look like sums of sequences",
+            state.scored,
+            hint="name the column with the number of tokens of each row with --token-count-col",
+        ),
+    )
 
 
 def _exp(value: float) -> float:

@@ -35,7 +35,7 @@ from ce_cli.tasks.base import (
 )
 from ce_cli.tasks.scores import check_scores
 from ce_cli.tasks.token_columns import DOCUMENTS
-from ce_cli.tasks.token_figures import in_unit, per_size, per_token, plain_mean, size_metrics
+from ce_cli.tasks.token_figures import in_unit, per_size, per_token, plain_mean, size_metrics, suspected_sums
 from ce_cli.tasks.token_rows import POSITION, TokenChecks, once_a_row, positions, run_groups, sequences_of, unfolded
 
 if TYPE_CHECKING:
@@ -247,7 +247,9 @@ class TokensTask:
         if plan.own == DOCUMENTS:
             metrics = {name: metric for name, metric in metrics.items() if name not in _OF_TOKENS}
             del counts["tokens"]
-        return Summary(metrics, counts=counts, classes=())
+        single = self._classes is None and plan.own != DOCUMENTS and not {"list", "count"} & self._layout.roles.keys()
+        issues = suspected_sums(plan, state, whole) if single else ()
+        return Summary(metrics, counts=counts, issues=issues, classes=())
 
     def checked_sequences(self, gathered: SequenceStatistics) -> SequenceStatistics:
         """Return the statistics of sequences after the last block. Raises CeError where rows do not make sequences."""

@@ -116,3 +116,18 @@ def test_foreign_project_files_do_no_harm(folder: Path) -> None:
 
 def test_absent_named_file(folder: Path) -> None:
     assert ce("p.csv", "--config", "absent.toml", cwd=folder, expect=2).codes == ["no_such_file"]
+
+
+@pytest.mark.parametrize(("text", "replicates"), [("true", 1000), ("false", None), ("200", 200)])
+def test_the_usual_number_of_replicates(text: str, replicates: int | None, folder: Path) -> None:
+    (folder / "ce-eval.toml").write_text(f'labels = "l.csv"\nbootstrap = {text}\n')
+    found = ce("p.csv", "--json", cwd=folder, expect=0).json.get("bootstrap")
+    assert (found and found["replicates"]) == replicates
+
+
+@pytest.mark.parametrize("name", ["confidence", "labels", "top", "pred-cols"])
+def test_an_option_that_takes_a_value_is_not_just_true(name: str, folder: Path) -> None:
+    (folder / "ce-eval.toml").write_text(f"{name} = true\n")
+    done = ce("p.csv", cwd=folder, expect=2)
+    assert done.codes == ["bad_option"]
+    assert f"'{name}' takes a value, but got true" in done.err
