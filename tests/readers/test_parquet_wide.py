@@ -96,7 +96,9 @@ def test_a_lone_list():
 @pytest.mark.parametrize("words", [3, 400])
 def test_words_of_any_number_are_categories(tmp_path, monkeypatch, words):
     table = pa.table({"word": [f"a-long-word-{row % words:05}" for row in range(400)], "p": np.arange(400.0)})
-    pq.write_table(table, tmp_path / "wide.parquet", dictionary_pagesize_limit=500, data_page_size=100, write_batch_size=9)
+    pq.write_table(
+        table, tmp_path / "wide.parquet", dictionary_pagesize_limit=500, data_page_size=100, write_batch_size=9
+    )
     monkeypatch.setattr(parquet_wide, "_HELD_BYTES", 0)
     monkeypatch.setattr(parquet_wide, "_SLAB_BYTES", 1)
     monkeypatch.setattr("ce_cli.readers.parquet_format._BATCH_ROWS", 50)
