@@ -201,7 +201,7 @@ def test_the_python_recipe_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    recipe, in_memory = [text for text in python_blocks() if "evaluate(" in text]
+    recipe, in_memory, mistaken = [text for text in python_blocks() if "evaluate(" in text]
     names: dict[str, object] = {}
     exec(recipe, names)
     assert "True" in capsys.readouterr().out
@@ -209,6 +209,8 @@ def test_the_python_recipe_runs(
     exec(in_memory, names)
     loss = str(-np.log([0.7, 0.8, 0.6]).mean())[:14]
     assert [line[:14] for line in capsys.readouterr().out.splitlines()] == [loss, loss, "id"]
+    exec(mistaken, {})
+    assert capsys.readouterr().out == "probability_out_of_range prob (3,)\n"
 
 
 class _Model:

@@ -127,7 +127,8 @@ def suspected_sums(plan: EvalPlan, state: EvalState, whole: SequenceStatistics |
             "warning",
             f"every row was taken for one token, but {told} is more than a token has: these look like sums of sequences",
             state.scored,
-            hint="name the column with the number of tokens of each row with --token-count-col",
+            hint="name the column with the number of tokens of each row with --token-count-col; what is by byte or by sequence "
+            "holds as it is",
         ),
     )
 
