@@ -107,7 +107,9 @@ def _float_texts(array: pa.Array) -> pa.Array:
     assert values is not None  # floats have a view
     if not np.fmax.reduce(np.abs(values), initial=0.0) >= _EXPONENT_FROM:
         return array.cast(pa.string())
-    whole = [cell is not None and cell.is_integer() and abs(cell) < 2**53 for cell in array.to_pylist()]
+    whole = [
+        cell is not None and _EXPONENT_FROM <= abs(cell) < 2**53 and cell.is_integer() for cell in array.to_pylist()
+    ]
     shortest = array.cast(pa.string()).to_pylist()
     cells = [
         str(int(value)) if is_whole else text for value, text, is_whole in zip(values, shortest, whole, strict=True)
@@ -140,7 +142,7 @@ def cell_texts(array: pa.Array) -> list[str | None]:
 
 
 def _shortest(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 2**53 else repr(value)
 
 
 def stacked(batch: pa.RecordBatch, names: Sequence[str]) -> npt.NDArray[Any] | None:

@@ -288,7 +288,10 @@ def _calibration(comparison: Comparison, width: int) -> list[Any]:
         numbers_column("temperature", (optional(one["value"]) for one in scaled)),
         numbers_column("gain", map(_value, gains)),
         interval,
-        names_column("verdict", (one.get("verdict") or ("-" if "gain" in one else "no temperature") for one in scaled)),
+        names_column(
+            "verdict",
+            (one.get("verdict") or ("no temperature" if one["value"] is None else "-") for one in scaled),
+        ),
     ]
     kept = fitting(columns, width, (interval.heading, "verdict", "ece", "mcb"))
     told = f"miscalibration (mcb) and what the temperature saves, in {comparison.unit}"

@@ -100,7 +100,7 @@ def test_texts(array, expected):
     assert texts(array.slice(1)).to_pylist() == expected[1:]
 
 
-@pytest.mark.parametrize("cell", [1e10, 2.0, -1e10, 0.5])
+@pytest.mark.parametrize("cell", [1e10, 2.0, -1e10, 0.5, -0.0])
 def test_the_text_of_a_float_does_not_depend_on_its_neighbours(cell):
     alone = texts(pa.array([cell])).to_pylist()
     for other in (math.nan, None, math.inf, 2.0, 1e10, 1e300):
