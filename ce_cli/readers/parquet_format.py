@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 1 << 17
 _BATCH_BYTES = 6 << 20
-# So many columns hold a page and a dictionary each besides, and fewer bytes pay; of more, the arrays of a batch cost more.
+# So many columns hold a page and a dictionary each besides, and so large rows are copied on the way: fewer bytes pay. Of more
+# columns the arrays of a batch cost more.
 _NARROWER = range(8, 2000)
+_LARGE_ROW = 1 << 16
 
 
 class ParquetData:
@@ -178,5 +180,6 @@ class ParquetData:
         wanted, metadata = set(names), self._metadata
         paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
         leaves = [at for at, path in enumerate(paths) if wanted & {path, path.split(".")[0]}]
-        budget = _BATCH_BYTES // 2 if len(leaves) in _NARROWER else _BATCH_BYTES
-        return max(1, min(_BATCH_ROWS, int(budget / max(1, bytes_of_row(metadata, leaves)))))
+        row = max(1, bytes_of_row(metadata, leaves))
+        fewer = len(leaves) in _NARROWER or (len(leaves) == 1 and row > _LARGE_ROW)
+        return max(1, min(_BATCH_ROWS, int((_BATCH_BYTES // 2 if fewer else _BATCH_BYTES) / row)))
