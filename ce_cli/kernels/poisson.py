@@ -28,7 +28,6 @@ Counts = npt.NDArray[np.uint8]
 PER_WORD = 4  # draws of 16 bits
 # How many of 2**16 words give 0, 1, …, 8. Of all tables with the mean and the variance of the law it is the nearest (χ²).
 FREQUENCIES = (24107, 24113, 12055, 4017, 1004, 201, 33, 5, 1)
-MOST = len(FREQUENCIES) - 1
 
 _THRESHOLDS = tuple(np.cumsum(FREQUENCIES)[:-1].astype(np.uint16))
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # the golden ratio, by which SplitMix64 counts
