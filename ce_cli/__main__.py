@@ -10,7 +10,7 @@ def main() -> None:
     import sys
 
     # What is imported stays: looking for garbage among it took 10 ms of the start.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
 
     # The work is spread over threads already: a second pool inside each matrix product only costs time and memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

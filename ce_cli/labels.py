@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _WHOLE = re.compile(r"-?\d+\.0+")
 _MANY = 512  # distinct labels in one batch: from here on they are probabilities, parsed in bulk
+_FEW_WORDS = 1024  # that are looked up in every batch, whether they occur in it or not
 _UNKNOWN, _IGNORED = -1.0, -2.0
 
 
@@ -115,9 +116,9 @@ class LabelCodec:
             fast = self._encode_numbers(array)
             if fast is not None:
                 return fast
-        single = _single_characters(array)
-        if single is not None:
-            return self._encode_texts(*single, None)
+        direct = _single_characters(array) or _whole_numbers(array)
+        if direct is not None:
+            return self._encode_texts(*direct, nulls(array))
         coded = array if pa.types.is_dictionary(array.type) else plain(array).dictionary_encode()
         if len(coded.dictionary) > _MANY and self._lookup.soft:
             fast = self._encode_numbers(array)
@@ -157,10 +158,11 @@ class LabelCodec:
         if self._lookup.positive is None:
             return {}
         there = np.ones(len(index), dtype=np.bool_) if missing is None else ~missing
+        counts = np.bincount(index[there], minlength=len(words)).tolist()
         return {
             word: np.flatnonzero((index == number) & there)
-            for number, word in enumerate(words)
-            if word is not None and self._value(word) == 0.0
+            for number, (word, count) in enumerate(zip(words, counts, strict=True))
+            if count and word is not None and self._value(word) == 0.0
         }
 
     def _value(self, word: str | None) -> float:
@@ -228,6 +230,26 @@ def _single_characters(array: pa.Array) -> tuple[list[str | None], Ints] | None:
     cells = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
     lowest, highest = int(cells.min()), int(cells.max())
     return [chr(code) for code in range(lowest, highest + 1)], np.subtract(cells, lowest, dtype=np.int64)
+
+
+def _whole_numbers(array: pa.Array) -> tuple[list[str | None], Ints] | None:
+    """Return the words and the position of each cell in them where the cells are integers of a short range; else None.
+
+    An empty cell has any position. A dictionary takes longer here too, and pyarrow 25 ms to import what makes it.
+    """
+    import pyarrow as pa
+
+    cells = view(array) if pa.types.is_integer(array.type) else None
+    if cells is None or len(cells) == 0:
+        return None
+    missing = nulls(array)
+    if missing is not None:
+        there = cells[~missing]
+        cells = np.where(missing, there[0] if len(there) else 0, cells)  # what an empty cell holds is undefined
+    lowest, highest = int(cells.min()), int(cells.max())
+    if highest - lowest >= min(_FEW_WORDS, len(cells) + 1) or highest > np.iinfo(np.int64).max:
+        return None
+    return [str(number) for number in range(lowest, highest + 1)], np.subtract(cells, lowest, dtype=np.int64)
 
 
 def _is_truth(array: pa.Array) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ce_cli.kernels.double import exp_of_sum, log_of_base, scaled_by_log
-from ce_cli.kernels.select import parted
+from ce_cli.kernels.select import mask_of, parted
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
@@ -54,7 +54,7 @@ def from_logits(logit: Floats) -> BinaryOutcome:
     tail = np.exp(-np.abs(logit))
     common = np.log1p(tail)
     larger, smaller = 1.0 / (1.0 + tail), tail / (1.0 + tail)
-    above = logit >= 0
+    above = mask_of(logit >= 0)
     return BinaryOutcome(
         np.maximum(logit, 0.0) + common,
         np.maximum(-logit, 0.0) + common,

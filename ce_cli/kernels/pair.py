@@ -9,7 +9,7 @@ import numpy as np
 from ce_cli.kernels.binary import BinaryOutcome
 from ce_cli.kernels.double import exp_of_sum, scaled_by_log, two_difference
 from ce_cli.kernels.multiclass import negative_log
-from ce_cli.kernels.select import choose, parted
+from ce_cli.kernels.select import choose, mask_of, parted
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
@@ -40,13 +40,13 @@ def from_logits(negative: Floats, positive: Floats) -> BinaryOutcome:
     """
     gap, error = two_difference(positive, negative)
     size = np.abs(gap)
-    towards = choose(gap >= 0, error, -error)  # what |positive - negative| is beyond `size`
+    above = mask_of(gap >= 0)
+    towards = choose(above, error, -error)  # what |positive - negative| is beyond `size`
     tail = np.exp(-size)
     tail -= tail * towards
     common = np.log1p(tail)
     far = size + (towards + common)
     larger, smaller = 1.0 / (1.0 + tail), tail / (1.0 + tail)
-    above = gap >= 0
     return BinaryOutcome(
         *parted(above, far, common),
         *parted(above, smaller, larger),

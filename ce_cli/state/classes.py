@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ce_cli.state.exact import ExactSums
+from ce_cli.state.extent import extent_of
 from ce_cli.state.products import Factor, add_products, factor
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
     from ce_cli.arrays import Bools, Floats, Ints
+    from ce_cli.state.extent import Extent
 
 
 _SUMS = ("weight", "loss", "prob", "correct", "judged")
@@ -58,12 +60,13 @@ class ClassSums:
         """Add rows with their weights, `(n,) float64`, positive, or None for 1 each."""
         total = _total_weight(rows, weight)
         label, loss = rows.label, rows.loss
-        if len(loss) and float(loss.max()) == np.inf:
+        extent = extent_of(loss)
+        if extent.largest == np.inf:
             finite = loss < np.inf
             self._infinite += np.bincount(label[~finite], minlength=len(self._n))
             self._add_weighted("loss", loss[finite], label[finite], None if total is None else total.at(finite))
         else:
-            self._add_weighted("loss", loss, label, total)
+            self._add_weighted("loss", loss, label, total, extent)
         self._add_weighted("prob", rows.prob, label, total)
         self._count(rows, total)
 
@@ -100,11 +103,13 @@ class ClassSums:
             for row in zip(self._n.tolist(), *(sums[name] for name in _SUMS), self._infinite.tolist(), strict=True)
         ]
 
-    def _add_weighted(self, name: str, values: Floats, label: Ints, weight: Factor | None) -> None:
+    def _add_weighted(
+        self, name: str, values: Floats, label: Ints, weight: Factor | None, extent: Extent | None = None
+    ) -> None:
         if weight is None:
-            self._sums[name].add(values, label)
+            self._sums[name].add(values, label, extent=extent)
         else:
-            add_products(self._sums[name], factor(values), weight, label)
+            add_products(self._sums[name], factor(values, extent), weight, label)
 
 
 def _total_weight(rows: LabelledRows, weight: Floats | None) -> Factor | None:

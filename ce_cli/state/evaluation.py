@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ce_cli.errors import fail
+from ce_cli.state.extent import extent_of
 from ce_cli.state.histogram import LossHistogram
 from ce_cli.state.moments import Moments
 from ce_cli.state.tally import Tally
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Objective, Scored
     from ce_cli.plan import EvalPlan
+    from ce_cli.state.extent import Extent
 
 _MOST_OTHERS = 100  # texts beside the positive class: two are an error already
 _FURTHER = "one of many further labels"
@@ -68,14 +70,16 @@ class EvalState:
         if n == 0:
             return
         self.scored += n
-        loss, total_weight = objective(scored, weight)
-        whole = loss
+        whole, total_weight = objective(scored, weight)
+        loss, extent = whole, extent_of(whole)
+        finite = extent
         if scored.infinite is not None and scored.finite is not None:
             self.tallies["infinite"].add(rows[scored.infinite > 0], int(scored.infinite.sum()))
             loss, total_weight = weighed(scored.finite, weight)
-        self._add_losses(loss, total_weight, rows)
-        self.quantiles.add(whole)
-        self.worst.add(whole, rows, describe)
+            finite = extent_of(loss)
+        self._add_losses(loss, total_weight, rows, finite)
+        self.quantiles.add(whole, extent)
+        self.worst.add(whole, rows, describe, extent)
         for name, flags in scored.counted.items():
             self.tally(name, flags, rows)
         for part in self.parts.values():
@@ -117,16 +121,18 @@ class EvalState:
         if other.max_row_sum_error is not None:
             self.note_sum_error(np.array([other.max_row_sum_error]))
 
-    def _add_losses(self, loss: Floats, weight: Floats | None, rows: Ints) -> None:
+    def _add_losses(self, loss: Floats, weight: Floats | None, rows: Ints, extent: Extent) -> None:
         if weight is not None and not weight.all():
             # A class may weigh nothing.
             loss, weight, rows = loss[weight > 0], weight[weight > 0], rows[weight > 0]
-        if len(loss) and float(loss.max()) == np.inf:
+            extent = extent_of(loss)
+        if extent.largest == np.inf:
             finite = loss < np.inf
             self.tally("infinite", ~finite, rows)
             loss, weight = loss[finite], None if weight is None else weight[finite]
+            extent = extent_of(loss)
         if len(loss):
-            self.loss.add(loss, weight)
+            self.loss.add(loss, weight, extent)
 
 
 def averaged(scored: Scored, weight: Floats | None) -> tuple[Floats, Floats | None, Bools | None]:

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ce_cli.state.extent import extent_of, top_exponent
 from ce_cli.state.limbs import MANTISSA_BITS, Chosen, Integers, Limbs, quotient, scaled
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats, Ints
+    from ce_cli.state.extent import Extent
     from ce_cli.state.limbs import Into, Totals
 
 _FEW_CELLS = 2
@@ -27,6 +29,17 @@ SLICE_ROWS = 1 << 17
 _PART_BITS = 45  # 2**45 units in each of 2**17 rows: 2**62, what int64 holds
 _MOST_PARTS = 4  # that are cut from all rows before those that have no more bits are left out
 _WINDOW = 608  # exponents beyond ±608 are reached by scaling with this power of two
+
+
+class _Places(NamedTuple):
+    """The cells that values belong to, None where all go to the first.
+
+    Of two cells: all ones where it is the second, and how often it is.
+    """
+
+    cell: Ints | None
+    mask: Ints | None = None
+    seconds: int = 0
 
 
 class Adder:
@@ -38,14 +51,16 @@ class Adder:
         self.cells = cells
         self._into = into
 
-    def add(self, values: Floats, cell: Ints | None = None, exponent: int = 0) -> None:
+    def add(self, values: Floats, cell: Ints | None = None, exponent: int = 0, extent: Extent | None = None) -> None:
         """Add values * 2**exponent to their cells.
 
-        values: `(n,) float64`, finite. cell: `(n,) int64` in [0, cells); None: all to cell 0.
+        values: `(n,) float64`, finite. cell: `(n,) int64` in [0, cells); None: all to cell 0. extent: bounds of the values,
+        where they are known.
         """
         for start in range(0, len(values), SLICE_ROWS):
-            stop = start + SLICE_ROWS
-            self._add_slice(values[start:stop], None if cell is None else cell[start:stop], exponent)
+            some = values[start : start + SLICE_ROWS]
+            places = self._places(None if cell is None else cell[start : start + SLICE_ROWS])
+            self._add_slice(some, places, exponent, extent_of(some) if extent is None else extent)
 
     def add_one(self, value: float) -> None:
         """Add one finite value to the first cell."""
@@ -55,46 +70,58 @@ class Adder:
         """Add numbers * 2**exponent, `(cells,) int64`, one to each cell."""
         self._into.add(numbers.tolist() if self.cells <= _FEW_CELLS else numbers, exponent, 0)
 
-    def _add_slice(self, rest: Floats, cell: Ints | None, exponent: int) -> None:
-        least, top = _exponents(rest)
+    def _places(self, cell: Ints | None) -> _Places:
+        if cell is None or self.cells == 1:
+            return _Places(None)
+        if self.cells > _FEW_CELLS:
+            return _Places(cell)
+        mask = np.negative(cell)
+        return _Places(cell, mask, -int(np.add.reduce(mask)))
+
+    def _add_slice(self, rest: Floats, places: _Places, exponent: int, extent: Extent) -> None:
+        top = top_exponent(extent)
         if top is not None and top > _WINDOW:
             huge = np.abs(rest) >= 1.0
-            self._add_slice(np.where(huge, rest, 0.0) * 2.0**-_WINDOW, cell, exponent + _WINDOW)
+            high = np.where(huge, rest, 0.0) * 2.0**-_WINDOW
+            self._add_slice(high, places, exponent + _WINDOW, extent_of(high))
             rest = np.where(huge, 0.0, rest)
-            least, top = _exponents(rest)
+            extent = extent_of(rest)
+            top = top_exponent(extent)
         while top is not None:
             if top < -_WINDOW:
                 rest = rest * 2.0**_WINDOW
                 exponent -= _WINDOW
-                least, top = _exponents(rest)
+                extent = extent_of(rest)
+                top = top_exponent(extent)
                 assert top is not None  # there is still something left
-            parts = 0 if least is None else -((least - MANTISSA_BITS - top) // _PART_BITS)
             unit = top - _PART_BITS
-            if least is not None and parts <= _MOST_PARTS:  # they hold all bits of all values
+            parts = _parts_of_all(extent, top)
+            if parts is not None and parts <= _MOST_PARTS:
                 for _ in range(parts - 1):
-                    rest = self._cut(rest, cell, unit, exponent)
+                    rest = self._cut(rest, places, unit, exponent)
                     unit -= _PART_BITS
-                self._take(rest, cell, unit, exponent)
+                self._take(rest, places, unit, exponent)
                 return
             # Two parts hold all bits of values within a factor of 2**37 of the largest: often only few are left.
-            rest = self._cut(self._cut(rest, cell, unit, exponent), cell, unit - _PART_BITS, exponent)
+            rest = self._cut(self._cut(rest, places, unit, exponent), places, unit - _PART_BITS, exponent)
             if not rest.any():
                 return
             at = np.flatnonzero(rest)
-            rest, cell = rest[at], None if cell is None else cell[at]
+            rest, cell = rest[at], None if places.cell is None else places.cell[at]
             if len(at) <= _FEW_ROWS:
                 for row, value in enumerate(rest.tolist()):
                     self._into.add_one(0 if cell is None else int(cell[row]), value, exponent)
                 return
-            least, top = _exponents(rest)
+            places, extent = self._places(cell), extent_of(rest)
+            top = top_exponent(extent)
 
-    def _cut(self, rest: Floats, cell: Ints | None, unit: int, exponent: int) -> Floats:
+    def _cut(self, rest: Floats, places: _Places, unit: int, exponent: int) -> Floats:
         """Add the part of values below 2**45 units of 2**unit that is whole in them; return what is left."""
-        moved, rounder = self._take(rest, cell, unit, exponent)
+        moved, rounder = self._take(rest, places, unit, exponent)
         moved -= rounder
         return np.subtract(rest, moved, out=moved)
 
-    def _take(self, rest: Floats, cell: Ints | None, unit: int, exponent: int) -> tuple[Floats, float]:
+    def _take(self, rest: Floats, places: _Places, unit: int, exponent: int) -> tuple[Floats, float]:
         """Add that part; return the values moved to where float64 has this unit, and by how much they were.
 
         The last bits of what was moved are then the units, an integer; so the sums need no rounding in whatever order.
@@ -103,16 +130,15 @@ class Adder:
         moved = rest + rounder
         bits = moved.view(np.int64)
         zero = int(np.float64(rounder).view(np.int64))
-        if cell is None or self.cells == 1:
+        if places.cell is None:
             self._into.add([_modulo(int(np.add.reduce(bits)) - len(bits) * zero)], unit, exponent)
-        elif self.cells == _FEW_CELLS:
-            mask = np.negative(cell)  # all ones in the second cell
-            second = _modulo(int(np.add.reduce(bits & mask)) + int(np.add.reduce(mask)) * zero)
+        elif places.mask is not None:
+            second = _modulo(int(np.add.reduce(bits & places.mask)) - places.seconds * zero)
             first = _modulo(int(np.add.reduce(bits)) - len(bits) * zero - second)
             self._into.add([first, second], unit, exponent)
         else:
             sums = np.zeros(self.cells, dtype=np.int64)
-            np.add.at(sums, cell, bits - zero)  # faster than bincount
+            np.add.at(sums, places.cell, bits - zero)  # faster than bincount
             self._into.add(sums, unit, exponent)
         return moved, rounder
 
@@ -181,19 +207,6 @@ def _modulo(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def _exponents(values: Floats) -> tuple[int | None, int | None]:
-    """Return e with |value| >= 2**(e - 1) for all, None where some are zero or negative, and `top_exponent`."""
-    least = float(values.min()) if values.size else 0.0
-    return (math.frexp(least)[1] if least > 0 else None), top_exponent(values)
-
-
-def top_exponent(values: Floats) -> int | None:
-    """Return e with max |value| < 2**e, None where all are zero."""
-    if values.size == 0:
-        return None
-    largest = max(float(values.max()), -float(values.min()))
-    if largest == 0.0:
-        return None
-    if not math.isfinite(largest):
-        raise ValueError("an exact sum takes finite values only")
-    return math.frexp(largest)[1]
+def _parts_of_all(extent: Extent, top: int) -> int | None:
+    """Return how many parts hold all bits of all values below 2**top; None where a value may be zero or negative."""
+    return -((math.frexp(extent.least)[1] - MANTISSA_BITS - top) // _PART_BITS) if extent.least > 0 else None

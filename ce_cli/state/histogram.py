@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ce_cli.state.extent import extent_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ce_cli.arrays import Floats, Ints
+    from ce_cli.state.extent import Extent
 
 # A bucket is a float64's exponent and the first 7 bits of its mantissa: 1/128 wide, so its middle is within 0.4 %.
 _SHIFT = 52 - 7
@@ -30,16 +33,17 @@ class LossHistogram:
         self._lowest = 0
         self._counts: Ints = np.zeros(0, dtype=np.int64)
 
-    def add(self, loss: Floats) -> None:
-        """Add losses, `(n,) float64`, none of them NaN or negative."""
+    def add(self, loss: Floats, extent: Extent | None = None) -> None:
+        """Add losses, `(n,) float64`, none of them NaN or negative. extent: bounds of them, where they are known."""
         if len(loss) == 0:
             return
+        extent = extent_of(loss) if extent is None else extent
         self._n += len(loss)
-        self._largest = max(self._largest, float(loss.max()))
-        bucket = _bucket_of(loss)
-        lowest = int(bucket.min())
+        self._largest = max(self._largest, extent.largest)
+        lowest, highest = _bucket_of(np.array(extent)).tolist()
+        bucket = _bucket_of(loss) if lowest < _PER_OCTAVE else _bucket_of_normal(loss)
         bucket -= lowest
-        counts = np.zeros(int(bucket.max()) + 1, dtype=np.int64)
+        counts = np.zeros(highest - lowest + 1, dtype=np.int64)
         np.add.at(counts, bucket, 1)
         self._add_counts(lowest, counts)
 
@@ -132,8 +136,13 @@ class Tail(NamedTuple):
     mean: float | None
 
 
+def _bucket_of_normal(loss: Floats) -> Ints:
+    bucket: Ints = np.ascontiguousarray(loss).view(np.int64) >> _SHIFT
+    return bucket
+
+
 def _bucket_of(loss: Floats) -> Ints:
-    bucket = np.ascontiguousarray(loss).view(np.int64) >> _SHIFT
+    bucket = _bucket_of_normal(loss)
     tiny = bucket < _PER_OCTAVE
     if tiny.any():
         scaled = loss[tiny] * 2.0**_TINY_OCTAVES

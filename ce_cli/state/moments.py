@@ -11,6 +11,7 @@ from ce_cli.state.products import add_pairs, factor
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
+    from ce_cli.state.extent import Extent
 
 
 class Moments:
@@ -29,13 +30,16 @@ class Moments:
         self._weight_squares = ExactSums()
         self._cross = ExactSums()
 
-    def add(self, values: Floats, weights: Floats | None) -> None:
-        """Add finite values, `(n,) float64`, with positive weights, `(n,) float64` or None for 1 each."""
+    def add(self, values: Floats, weights: Floats | None, extent: Extent | None = None) -> None:
+        """Add finite values, `(n,) float64`, with positive weights, `(n,) float64` or None for 1 each.
+
+        extent: bounds of the values, where they are known.
+        """
         self.n += len(values)
         if weights is None and not self._spread:
-            self._values.add(values)
+            self._values.add(values, extent=extent)
             return
-        value = factor(values)
+        value = factor(values, extent)
         if weights is None:
             add_pairs([value], {(0, -1): self._values, (0, 0): self._squares})
             return

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ce_cli.kernels.double import two_product
-from ce_cli.state.exact import SLICE_ROWS, top_exponent
+from ce_cli.state.exact import SLICE_ROWS
+from ce_cli.state.extent import Extent, extent_of, top_exponent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,25 +24,30 @@ _GROUP = 256  # exponents of other products are handled in groups of this many
 
 
 class Factor(NamedTuple):
-    """The values mantissa * 2**exponent; an exponent of None is 0 everywhere, with mantissas that are safe to multiply."""
+    """The values mantissa * 2**exponent; an exponent of None is 0 everywhere, with mantissas that are safe to multiply.
+
+    extent: bounds of the values where there are no exponents; None where they are not known.
+    """
 
     mantissa: Floats
     exponent: Ints | None
+    extent: Extent | None = None
 
     def at(self, rows: Ints | Bools | slice) -> Factor:
         """Return some of the values."""
-        return Factor(self.mantissa[rows], None if self.exponent is None else self.exponent[rows])
+        return Factor(self.mantissa[rows], None if self.exponent is None else self.exponent[rows], self.extent)
 
     def times(self, other: Factor) -> Factor:
         """Return the products, each rounded once, as in float64 with an unbounded exponent."""
-        return Factor(self.mantissa * other.mantissa, _added(self.exponent, other.exponent))
+        extent = None if self.extent is None or other.extent is None else self.extent.times(other.extent)
+        return Factor(self.mantissa * other.mantissa, _added(self.exponent, other.exponent), extent)
 
 
-def factor(values: Floats) -> Factor:
-    """Return finite values in a form whose products neither overflow nor underflow."""
-    size = np.abs(values)
-    if size.size == 0 or (size.max() <= _ORDINARY and _no_tiny(size)):
-        return Factor(values, None)
+def factor(values: Floats, extent: Extent | None = None) -> Factor:
+    """Return finite values in a form whose products neither overflow nor underflow. extent: theirs, where it is known."""
+    extent = extent_of(values) if extent is None else extent
+    if extent.magnitude <= _ORDINARY and (extent.least >= 1 / _ORDINARY or _no_tiny(np.abs(values))):
+        return Factor(values, None, extent)
     mantissa, exponent = np.frexp(values)
     return Factor(mantissa, exponent.astype(np.int64))
 
@@ -71,27 +77,28 @@ def in_range(values: Factor) -> Iterator[tuple[slice | Ints, Floats, int]]:
 def add_pairs(vectors: Sequence[Factor], sums: Mapping[tuple[int, int], ExactSums]) -> None:
     """Add the exact inner products of some pairs of vectors of any magnitudes, as `add_inner_products` does."""
     if all(vector.exponent is None for vector in vectors):
-        add_inner_products([vector.mantissa for vector in vectors], sums)
+        add_inner_products(vectors, sums)
         return
     ones = Factor(np.ones(len(vectors[0].mantissa)), None)
     for (i, j), total in sums.items():
         add_products(total, vectors[i], ones if j == -1 else vectors[j])
 
 
-def add_inner_products(vectors: Sequence[Floats], sums: Mapping[tuple[int, int], ExactSums]) -> None:
+def add_inner_products(vectors: Sequence[Factor], sums: Mapping[tuple[int, int], ExactSums]) -> None:
     """Add the exact inner products of some pairs of vectors: sums[i, j] takes Σ vectors[i] * vectors[j].
 
-    An index of -1 stands for a vector of ones. vectors: `(n,) float64` each, with ordinary magnitudes (those of a `Factor`
-    without exponents). They are cut into parts of 18 bits, so that an ordinary dot product adds the products of two parts
-    without rounding, in whatever order it does. Rows with more bits than four parts hold are few.
+    An index of -1 stands for a vector of ones. vectors: without exponents. They are cut into parts of 18 bits, so that an
+    ordinary dot product adds the products of two parts without rounding, in whatever order it does. Rows with more bits than
+    four parts hold are few.
     """
-    for start in range(0, len(vectors[0]), SLICE_ROWS):
-        _add_slice_products([vector[start : start + SLICE_ROWS] for vector in vectors], sums)
+    for start in range(0, len(vectors[0].mantissa), SLICE_ROWS):
+        _add_slice_products([vector.at(slice(start, start + SLICE_ROWS)) for vector in vectors], sums)
 
 
-def _add_slice_products(vectors: Sequence[Floats], sums: Mapping[tuple[int, int], ExactSums]) -> None:
-    parts = np.empty((len(vectors), _PRODUCT_PARTS, len(vectors[0])))
-    beyond = np.zeros(len(vectors[0]), dtype=np.bool_)  # np.union1d would import numpy.ma: 15 ms
+def _add_slice_products(vectors: Sequence[Factor], sums: Mapping[tuple[int, int], ExactSums]) -> None:
+    n = len(vectors[0].mantissa)
+    parts = np.empty((len(vectors), _PRODUCT_PARTS, n))
+    beyond = np.zeros(n, dtype=np.bool_)  # np.union1d would import numpy.ma: 15 ms
     for vector, own in zip(vectors, parts, strict=True):
         rest = _cut_for_products(vector, own)
         if rest.any():
@@ -103,8 +110,8 @@ def _add_slice_products(vectors: Sequence[Floats], sums: Mapping[tuple[int, int]
         for dot in _dots(parts[i], None if j == -1 else parts[j], same=i == j):
             total.add_one(float(dot))
         if len(long):
-            left = [np.ones(len(long)) if at == -1 else vectors[at][long] for at in (i, j)]
-            add_products(total, Factor(left[0], None), Factor(left[1], None))
+            left = [Factor(np.ones(len(long)), None) if at == -1 else vectors[at].at(long) for at in (i, j)]
+            add_products(total, left[0], left[1])
 
 
 def _dots(one: Floats, two: Floats | None, *, same: bool) -> list[float]:
@@ -117,13 +124,13 @@ def _dots(one: Floats, two: Floats | None, *, same: bool) -> list[float]:
     return [np.dot(a, b) for a in one for b in two]
 
 
-def _cut_for_products(vector: Floats, parts: Floats) -> Floats:
+def _cut_for_products(vector: Factor, parts: Floats) -> Floats:
     """Fill parts, `(4, n)`, with multiples of smaller and smaller units that add up to the vector; return what is left."""
-    top = top_exponent(vector)
+    rest = vector.mantissa
+    top = top_exponent(extent_of(rest) if vector.extent is None else vector.extent)
     if top is None:
         parts[:] = 0.0
-        return vector
-    rest = vector
+        return rest
     for part in parts:
         top -= _PRODUCT_BITS
         rounder = math.ldexp(1.5, 52 + top)
@@ -134,7 +141,7 @@ def _cut_for_products(vector: Floats, parts: Floats) -> Floats:
 
 
 def _no_tiny(size: Floats) -> bool:
-    least = size.min()
+    least = size.min(initial=np.inf)
     return bool(least >= 1 / _ORDINARY or (least == 0 and not ((size < 1 / _ORDINARY) & (size > 0)).any()))
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ce_cli.kernels.poisson import replicate_words, resampled_sums
-from ce_cli.state.exact import ExactSums, top_exponent
+from ce_cli.state.exact import ExactSums
+from ce_cli.state.extent import extent_of, top_exponent
 from ce_cli.state.products import in_range
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class ReplicateSums:
 def _cut(column: int, values: Floats, power: int) -> Iterator[tuple[np.ndarray | None, _Part]]:
     """Yield parts that add up to values * 2**power, and the rows that each is of; None for all."""
     rows = None
-    while (top := top_exponent(values)) is not None:
+    while (top := top_exponent(extent_of(values))) is not None:
         unit = top - _PART_BITS
         rounder = math.ldexp(1.5, _MANTISSA_BITS - 1 + unit)
         part = values + rounder

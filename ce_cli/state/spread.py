@@ -7,11 +7,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ce_cli.state.exact import ExactSums
+from ce_cli.state.extent import extent_of
 from ce_cli.state.fractions import square_root
 from ce_cli.state.products import factor, in_range
 
 if TYPE_CHECKING:
     from ce_cli.arrays import Floats
+    from ce_cli.state.extent import Extent
     from ce_cli.state.products import Factor
 
 _NOISE = Fraction(1, 1 << 50)  # three roundings of a product, relative to the sum of squares
@@ -26,13 +28,17 @@ class Spread:
         self._least, self._largest = math.inf, -math.inf
         self._squares, self._cross, self._weight_squares = ExactSums(), ExactSums(), ExactSums()
 
-    def add(self, values: Floats, weights: Floats | None) -> None:
-        """Add finite values, `(n,) float64`, with positive weights, `(n,) float64` or None for 1 each."""
+    def add(self, values: Floats, weights: Floats | None, extent: Extent | None = None) -> None:
+        """Add finite values, `(n,) float64`, with positive weights, `(n,) float64` or None for 1 each.
+
+        extent: that of the values, where it is known.
+        """
         if len(values) == 0:
             return
         self.n += len(values)
-        self._least, self._largest = min(self._least, float(values.min())), max(self._largest, float(values.max()))
-        value = factor(values)
+        extent = extent_of(values) if extent is None else extent
+        self._least, self._largest = min(self._least, extent.least), max(self._largest, extent.largest)
+        value = factor(values, extent)
         if weights is None:
             _add(self._squares, value.times(value))
             return
@@ -72,5 +78,8 @@ class Spread:
 
 
 def _add(sums: ExactSums, values: Factor) -> None:
+    if values.exponent is None:
+        sums.add(values.mantissa, extent=values.extent)
+        return
     for _, part, power in in_range(values):
         sums.add(part, None, power)

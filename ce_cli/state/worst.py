@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ce_cli.state.extent import extent_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ce_cli.arrays import Floats, Ints
+    from ce_cli.state.extent import Extent
 
 
 class WorstRows:
@@ -27,16 +30,23 @@ class WorstRows:
         """The least loss that may still be among them."""
         return -self.rows[-1][0] if self.rows and len(self.rows) == self.top else 0.0
 
-    def add(self, loss: Floats, row: Ints, describe: Callable[[Ints], Sequence[tuple[object, ...]]]) -> None:
+    def add(
+        self,
+        loss: Floats,
+        row: Ints,
+        describe: Callable[[Ints], Sequence[tuple[object, ...]]],
+        extent: Extent | None = None,
+    ) -> None:
         """Add rows.
 
         loss: `(n,) float64`, nats, `inf` allowed. row: `(n,) int64`, their numbers. describe: returns what is to be kept of
-        the rows at the given positions in the block, called for few of them.
+        the rows at the given positions in the block, called for few of them. extent: bounds of the losses, where they are
+        known.
         """
         if self.top == 0 or len(loss) == 0:
             return
         threshold = self.threshold
-        if float(loss.max()) < threshold:
+        if (extent or extent_of(loss)).largest < threshold:
             return
         if len(self.rows) < self.top < len(loss):
             threshold = max(threshold, float(np.partition(loss, -self.top)[-self.top]))

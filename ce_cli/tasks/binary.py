@@ -45,9 +45,10 @@ class BinaryTask(ClassTask):
         positive = label > 0.5
         predicted = outcome.prob_positive > 0.5
         soft = np.flatnonzero((label > 0) & (label < 1)) if block.soft else _NONE
-        loss = choose(positive, outcome.loss_positive, outcome.loss_negative)
-        prob_label, miss = parted(positive, outcome.prob_positive, outcome.prob_negative)
         code = positive.astype(np.int64)
+        mask = np.negative(code)
+        loss = choose(mask, outcome.loss_positive, outcome.loss_negative)
+        prob_label, miss = parted(mask, outcome.prob_positive, outcome.prob_negative)
         judged = label != 0.5 if len(soft) else None
         parts: tuple[Part, ...] = (Part(None, code, loss, prob_label, None),)
         if len(soft):
@@ -150,8 +151,9 @@ def _parts(outcome: BinaryOutcome, label: Floats, code: Ints, soft: Ints) -> tup
     is_hard = np.ones(len(label), dtype=np.bool_)
     is_hard[soft] = False
     share, hard = label[soft], np.flatnonzero(is_hard)
-    losses = choose(code == 1, outcome.loss_positive, outcome.loss_negative)
-    probs = choose(code == 1, outcome.prob_positive, outcome.prob_negative)
+    mask = np.negative(code)
+    losses = choose(mask, outcome.loss_positive, outcome.loss_negative)
+    probs = choose(mask, outcome.prob_positive, outcome.prob_negative)
     ones, zeros = np.ones(len(soft), dtype=np.int64), np.zeros(len(soft), dtype=np.int64)
     return (
         Part(hard, code[hard], losses[hard], probs[hard], None),

@@ -17,6 +17,7 @@ from ce_cli.report import ClassRow, Metric
 from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import ClassSums, LabelledRows
 from ce_cli.state.exact import ExactSums
+from ce_cli.state.extent import extent_of
 from ce_cli.state.fractions import to_float
 from ce_cli.state.gradients import GradientSums
 from ce_cli.state.hits import Hits
@@ -118,11 +119,12 @@ class ClassStatistics:
         for part in scored.parts:
             self._add_part(part, scored, weight)
         self.calibration.add(scored.confidence, scored.outcome, weight)
-        self._brier_spread.add(scored.brier, weight)
+        extent = extent_of(scored.brier)
+        self._brier_spread.add(scored.brier, weight, extent)
         if weight is None:
-            self._brier.add(scored.brier)
+            self._brier.add(scored.brier, extent=extent)
         else:
-            add_products(self._brier, factor(scored.brier), factor(weight))
+            add_products(self._brier, factor(scored.brier, extent), factor(weight))
 
     def merge(self, other: ClassStatistics) -> None:
         """Add what another state has seen."""

@@ -12,7 +12,7 @@ from ce_cli.checks import RowChecks
 from ce_cli.kernels import binary, gradient, smoothing
 from ce_cli.kernels.cells import row_losses
 from ce_cli.kernels.divergence import Divergence, divergence
-from ce_cli.kernels.select import choose
+from ce_cli.kernels.select import choose, mask_of
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import any_in_row
 from ce_cli.state.gradients import GradientSums
@@ -232,9 +232,9 @@ def _cells(label: Floats, outcome: BinaryOutcome, *, soft: bool) -> tuple[Floats
 
     The distance to a label of 1 is taken from the other probability, which keeps its digits where p rounds to 1.
     """
-    positive = label > 0.5
-    losses = choose(positive, outcome.loss_positive, outcome.loss_negative)
-    miss = choose(positive, outcome.prob_negative, outcome.prob_positive)
+    mask = mask_of(label > 0.5)
+    losses = choose(mask, outcome.loss_positive, outcome.loss_negative)
+    miss = choose(mask, outcome.prob_negative, outcome.prob_positive)
     if soft:
         at = np.flatnonzero((label > 0) & (label < 1))
         share = label[at]

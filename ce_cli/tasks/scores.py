@@ -6,7 +6,7 @@ All arrays are `(n, k) float64`, k = 1 for a single score of the positive class.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ce_cli.kernels.multiclass import log_sum_exp
 from ce_cli.kernels.rows import row_sums
 from ce_cli.plan import Scale
 from ce_cli.readers.arrays import any_in_row, matrix, numbers, plain, stacked
+from ce_cli.state.extent import extent_of
 from ce_cli.tasks.base import Notes, first_true
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ce_cli.arrays import Bools, Floats
     from ce_cli.block import Pair
     from ce_cli.checks import RowChecks
+    from ce_cli.state.extent import Extent
     from ce_cli.tasks.base import Context
 
 TOLERANCE = {
@@ -61,25 +63,33 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool 
     Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities. sums: whether the
     scores of a row are of classes that exclude each other.
     """
-    scores, raw = read_scores(context, pair, checks)
+    read = read_scores(context, pair, checks)
     if context.plan.scale is Scale.LOGITS:
-        _check_logits(context, scores, checks, sums=sums)
-        return scores, Notes()
+        _check_logits(context, read, checks, sums=sums)
+        return read.scores, Notes()
     if context.plan.scale is Scale.LOGPROBS:
-        return _check_logprobs(context, scores, checks, sums=sums)
-    return _check_probabilities(context, scores, raw, checks, sums=sums)
+        return _check_logprobs(context, read, checks, sums=sums)
+    return _check_probabilities(context, read, checks, sums=sums)
 
 
-def read_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
-    """Return the scores as float64, `(n, k)`, and as the file has them; fail rows where one is missing or no number."""
+class ReadScores(NamedTuple):
+    """Scores as float64, `(n, k)`, and as the file has them. extent: theirs, of NaN where one is NaN."""
+
+    scores: Floats
+    raw: npt.NDArray[np.floating]
+    extent: Extent
+
+
+def read_scores(context: Context, pair: Pair, checks: RowChecks) -> ReadScores:
+    """Return the scores; fail rows where one is missing or no number."""
     layout = context.layout.scores
     if layout.list_size is not None:
         return _read_list(context, pair.predictions.column(layout.columns[0]), checks)
     filled = stacked(pair.predictions, layout.columns) if len(layout.columns) > _FEW_COLUMNS else None
     if filled is not None:
-        scores = filled.astype(np.float64)
-        _check_nan(context, scores, checks)
-        return scores, filled if filled.dtype.kind == "f" else scores
+        scores = filled.astype(np.float64, copy=False)
+        raw = filled if filled.dtype.kind == "f" else scores
+        return _checked(context, ReadScores(scores, raw, _extent(raw, scores)), checks)
     columns = [pair.predictions.column(name) for name in layout.columns]
     parsed = [numbers(column) for column in columns]
     for name, column in zip(layout.columns, parsed, strict=True):
@@ -88,13 +98,12 @@ def read_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[Floats
         if column.bad:
             _fail_unreadable(context, checks, name, column.bad, len(column.values))
     scores = parsed[0].values[:, None] if len(parsed) == 1 else np.stack([column.values for column in parsed], axis=1)
-    _check_nan(context, scores, checks)
-    if context.plan.score_dtype in ("float32", "float16"):
-        return scores, scores.astype(context.plan.score_dtype)
-    return scores, scores
+    narrow = context.plan.score_dtype in ("float32", "float16")
+    raw = scores.astype(context.plan.score_dtype) if narrow else scores
+    return _checked(context, ReadScores(scores, raw, extent_of(scores)), checks)
 
 
-def _read_list(context: Context, column: pa.Array, checks: RowChecks) -> tuple[Floats, npt.NDArray[np.floating]]:
+def _read_list(context: Context, column: pa.Array, checks: RowChecks) -> ReadScores:
     name, k = context.layout.scores.columns[0], context.layout.scores.list_size or 1
     values, missing, sizes = matrix(plain(column), k)
     _fail_cells(context, checks, "missing_prediction", missing, name, "", "a score is empty")
@@ -108,9 +117,8 @@ def _read_list(context: Context, column: pa.Array, checks: RowChecks) -> tuple[F
             lambda at: Fault(name, str(sizes[at]), f"expected a list of {k} scores, but got one of {sizes[at]}"),
             hint="every row has one score for each class",
         )
-    scores = values.astype(np.float64)
-    _check_nan(context, scores, checks)
-    return scores, values
+    scores = values.astype(np.float64, copy=False)
+    return _checked(context, ReadScores(scores, values, _extent(values, scores)), checks)
 
 
 def _fail_cells(
@@ -139,11 +147,16 @@ def _fail_unreadable(context: Context, checks: RowChecks, name: str, bad: dict[i
     )
 
 
-def _check_nan(context: Context, scores: Floats, checks: RowChecks) -> None:
-    # NaN is the only value for which the sum of minimum and maximum is NaN without an infinity of both signs.
-    if scores.size and not np.isnan(scores.max()):
-        return
-    _fail_scores(context, checks, "nan_prediction", np.isnan(scores), lambda _: "NaN is not a score", _MEND)
+def _extent(raw: npt.NDArray[np.floating], scores: Floats) -> Extent:
+    """Return the extent of the same values in two types: from the smaller numbers, unless a processor knows nothing of them."""
+    return extent_of(scores if raw.dtype == np.float16 else raw)
+
+
+def _checked(context: Context, read: ReadScores, checks: RowChecks) -> ReadScores:
+    """Fail rows with a NaN."""
+    if math.isnan(read.extent.largest):
+        _fail_scores(context, checks, "nan_prediction", np.isnan(read.scores), lambda _: "NaN is not a score", _MEND)
+    return read
 
 
 def _fail_scores(
@@ -169,14 +182,13 @@ def _fail_scores(
     checks.fail(code, any_in_row(bad), context.predictions_path, describe, hint=hint)
 
 
-def _check_probabilities(
-    context: Context, scores: Floats, raw: npt.NDArray[np.floating], checks: RowChecks, *, sums: bool
-) -> tuple[Floats, Notes]:
+def _check_probabilities(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
+    scores, raw, extent = read
     percent = context.plan.scale is Scale.PERCENT
     whole = 100.0 if percent else 1.0
     tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
-    if scores.size and not (scores.min() >= 0 and scores.max() <= whole):
+    if not (extent.least >= 0 and extent.largest <= whole):
         # Rows that failed an earlier check hold anything; NaN must not hide the others.
         usable = np.where(np.isnan(scores), 0.0, scores)
         if not percent:
@@ -260,8 +272,9 @@ def _rounding_tolerance(raw: npt.NDArray[np.floating], percent: bool) -> Floats:
     return tolerance
 
 
-def _check_logits(context: Context, scores: Floats, checks: RowChecks, *, sums: bool) -> None:
-    if scores.size and np.isfinite(scores.max()) and np.isfinite(scores.min()):
+def _check_logits(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> None:
+    scores, _, extent = read
+    if math.isfinite(extent.least) and math.isfinite(extent.largest):
         return
     _fail_scores(
         context,
@@ -277,10 +290,11 @@ def _check_logits(context: Context, scores: Floats, checks: RowChecks, *, sums: 
         )
 
 
-def _check_logprobs(context: Context, scores: Floats, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
+def _check_logprobs(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
+    scores, _, extent = read
     tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
-    if scores.size and not scores.max() <= 0:
+    if not extent.largest <= 0:
         usable = np.where(np.isnan(scores), -1.0, scores)
         _fail_scores(
             context,
@@ -296,7 +310,7 @@ def _check_logprobs(context: Context, scores: Floats, checks: RowChecks, *, sums
         over = usable > 0
         above = any_in_row(over)
         scores = np.where(over, 0.0, usable)
-    if scores.size and scores.min() <= _SENTINELS[0]:
+    if (extent.least if scores is read.scores else scores.min()) <= _SENTINELS[0]:
         _fail_scores(
             context,
             checks,

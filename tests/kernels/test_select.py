@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ce_cli.kernels.select import choose, parted
+from ce_cli.kernels.select import choose, mask_of, parted
 
 N = st.shared(st.integers(0, 70), key="rows")
 
@@ -16,7 +16,8 @@ N = st.shared(st.integers(0, 70), key="rows")
     N.flatmap(lambda n: hnp.arrays(np.float64, n)),
 )
 def test_every_bit_is_kept(flags, yes, no):
-    assert choose(flags, yes, no).tobytes() == np.where(flags, yes, no).tobytes()
-    chosen, other = parted(flags, yes, no)
+    mask = mask_of(flags)
+    assert choose(mask, yes, no).tobytes() == np.where(flags, yes, no).tobytes()
+    chosen, other = parted(mask, yes, no)
     assert chosen.tobytes() == np.where(flags, yes, no).tobytes()
     assert other.tobytes() == np.where(flags, no, yes).tobytes()
