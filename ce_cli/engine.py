@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ce_cli.errors import CeError, Problem, fail
+from ce_cli.errors import CeError, Problem
 from ce_cli.folding import Worker
 from ce_cli.labels import not_one_class
 from ce_cli.readers.align import (
@@ -21,7 +21,7 @@ from ce_cli.readers.align import (
     stored_ids,
 )
 from ce_cli.readers.base import Divisible
-from ce_cli.workers import Workers, default_jobs
+from ce_cli.workers import Workers, default_jobs, killed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,9 +86,9 @@ class Job(NamedTuple):
 
     def shares(self, count: int) -> list[Job]:
         """Cut the rows into several parts for each of `count` processes; none where that cannot be done or does not pay."""
-        files = [file for file in (self.predictions, self.labels) if file is not None]
+        files = self._files()
         parted = [file for file in files if isinstance(file, Divisible)]
-        if count < 2 or len(parted) < len(files) or sum(file.total_bytes or 0 for file in files) < _WORTH_FORKING:
+        if count < 2 or len(parted) < len(files) or not self.worth_forking():
             return []
         cuts = [file.cuts() for file in parted]
         if len({own[-1] for own in cuts}) > 1:
@@ -96,6 +96,13 @@ class Job(NamedTuple):
         # At every cut the other file may have to be read from a little earlier on: so the fewest.
         starts = _spaced(min(cuts, key=len), max(1, cuts[0][-1] // min(_SHARES_EACH * count, _MOST_SHARES)))
         return [self._between(start, stop) for start, stop in pairwise(starts)] if len(starts) > count else []
+
+    def worth_forking(self) -> bool:
+        """Tell whether there is more to do than another process takes to begin."""
+        return sum(file.total_bytes or 0 for file in self._files()) >= _WORTH_FORKING
+
+    def _files(self) -> list[DataSet]:
+        return [file for file in (self.predictions, self.labels) if file is not None]
 
     def _between(self, start: int, stop: int) -> Job:
         mine, other = self.predictions, self.labels
@@ -216,12 +223,19 @@ def _fold(
     sinks: Sequence[RowSink],
     watcher: Watcher | None,
 ) -> Gathered:
-    """Take all rows in one process."""
+    """Take all rows in one process, but for encoding what is written of them."""
     counts = AlignmentCounts()
     worker = Worker(job.context, job.options, sinks, job.only)
+    encoding = [sink for sink in sinks if sink.encodes]
     with contextlib.ExitStack() as beside:
-        writes = [beside.enter_context(workers.behind(sink.write)) if sink.encodes else sink.write for sink in sinks]
-        for prepared in workers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
+        if encoding and job.worth_forking() and workers.can_fork():
+            for sink in encoding:
+                sink.encode_beside()
+            scorers = beside.enter_context(Workers(max(1, workers.jobs - len(encoding))))
+        else:
+            scorers = workers
+        writes = [beside.enter_context(scorers.behind(sink.write)) if sink.encodes else sink.write for sink in sinks]
+        for prepared in scorers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
             for write, rows in zip(writes, prepared, strict=True):
                 write(rows)
             if watcher is not None:
@@ -262,7 +276,7 @@ def _spread(
     try:
         gathered, *others = workers.spread(take, shares, watch)
     except WorkerKilledError as error:
-        raise fail("bad_option", f"{error}, most likely for want of memory", hint="pass --jobs 1") from error
+        raise killed(error) from error
     for other in others:
         gathered.merge(other)
     return gathered

@@ -52,6 +52,9 @@ class RowSink(Protocol):
     def encodes(self) -> bool:
         """Whether writing takes so long that it is better done beside the work on further rows."""
 
+    def encode_beside(self) -> None:
+        """Have a process of its own do that; for the main thread of a process without others, before the first row."""
+
     def prepare(self, rows: ScoredRows) -> Any:
         """Return what is to be written of some rows, in any order and on any thread."""
 

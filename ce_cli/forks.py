@@ -1,4 +1,7 @@
-"""Work shared out to forked processes: whoever is free takes the next item; results come back pickled, through pipes."""
+"""Forked processes: one that does something beside this one, and work shared out to several; results come back pickled.
+
+Only for the main thread of a process without other threads.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ import os
 import pickle
 import select
 import signal
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,6 +34,69 @@ _WATCH_MILLISECONDS = 100
 
 class WorkerKilledError(RuntimeError):
     """A process ended without a result: something killed it, most likely for want of memory."""
+
+
+class Child(Generic[R]):
+    """A forked process that does one thing; what comes of it, a result or an exception, is received through a pipe.
+
+    unused: descriptors that the process would inherit and is to close.
+    """
+
+    def __init__(self, work: Callable[[], R], unused: Collection[int] = ()) -> None:
+        self.pipe, back = os.pipe()
+        _lighten()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # no signal comes before the process is known
+        self._pid = os.fork()
+        if self._pid == 0:
+            # Were one of its ends still open here, a pipe whose reader is gone would never break.
+            for other in (self.pipe, *unused):
+                os.close(other)
+            _work(work, back, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(back)
+
+    def result(self, waited: Callable[[], object] = lambda: None) -> R:
+        """Wait for what comes of it, calling `waited` from time to time.
+
+        Raises the exception that the process ended with, and WorkerKilledError where it was killed.
+        """
+        poll = select.poll()
+        poll.register(self.pipe)
+        pieces: list[bytes] = []
+        while True:
+            if not poll.poll(_WATCH_MILLISECONDS):
+                waited()
+                continue
+            piece = os.read(self.pipe, _PIPE_BYTES)
+            if not piece:
+                break
+            pieces.append(piece)
+        data = b"".join(pieces)
+        size = int.from_bytes(data[:_SIZE_BYTES], "little")
+        if len(data) < _SIZE_BYTES or len(data) - _SIZE_BYTES < size:
+            raise WorkerKilledError(f"the worker process {self._pid} was killed")
+        result, error = pickle.loads(memoryview(data)[_SIZE_BYTES:])
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]
+
+    def end(self) -> None:
+        """End the process, which may have ended already; it is not waited for yet, so the number is still its own."""
+        os.close(self.pipe)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        gc.unfreeze()
+
+
+@contextlib.contextmanager
+def awaited_children() -> Iterator[None]:
+    """Let processes be waited for; where their end is ignored, as under some supervisors, nobody could."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 class Share(Generic[T]):
@@ -70,8 +137,8 @@ def spread(
 ) -> list[R]:
     """Return what `function` makes of each process's share of the items; the last process is this one.
 
-    Only for the main thread of a process without other threads. After an exception in one process the others take no further
-    items, and it is raised here: of several, that of the first item. Raises WorkerKilledError for a process that was killed.
+    After an exception in one process the others take no further items, and it is raised here: of several, that of the first
+    item. Raises WorkerKilledError for a process that was killed.
     """
     if len(items) > MOST_ITEMS:
         raise ValueError(f"at most {MOST_ITEMS} items can be spread, but got {len(items)}")
@@ -79,28 +146,47 @@ def spread(
     os.write(end, b"".join(number.to_bytes(_NUMBER_BYTES, "little") for number in range(len(items))))
     os.close(end)
     done = np.frombuffer(mmap.mmap(-1, 8 * processes), dtype=np.int64)
-    children: dict[int, int] = {}  # the pipe of each process
-    # Where it is ignored, as under some supervisors, nobody could wait for a child.
-    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _lighten()
-    try:
-        for process in range(processes - 1):
-            _fork(function, Share(items, queue, done, process, lambda _: None, os.getpid()), children)
-        share = Share(items, queue, done, processes - 1, watch)
-        outcomes = [_outcome(function, share)]
-        outcomes += [_received(pid, pipe, lambda: share.note(0)) for pid, pipe in children.items()]
-        share.note(0)
-    finally:
-        os.close(queue)
-        for pid, pipe in children.items():
-            os.close(pipe)
-            _end(pid)
-        signal.signal(signal.SIGCHLD, before)
-        gc.unfreeze()
-    failed = [(item, error) for item, error, _ in outcomes if error is not None]
+    children: list[Child[_Outcome[R]]] = []
+    with awaited_children():
+        try:
+            for process in range(processes - 1):
+                share = Share(items, queue, done, process, lambda _: None, os.getpid())
+                children.append(Child(partial(_outcome, function, share), [child.pipe for child in children]))
+            share = Share(items, queue, done, processes - 1, watch)
+            outcomes = [_outcome(function, share)]
+            outcomes += [_received(child, share) for child in children]
+            share.note(0)
+        finally:
+            os.close(queue)
+            for child in children:
+                child.end()
+    failed = [(outcome.item, outcome.error) for outcome in outcomes if outcome.error is not None]
     if failed:
         raise min(failed, key=lambda failure: failure[0])[1]
-    return [result for _, _, result in outcomes]
+    return [outcome.result for outcome in outcomes]  # type: ignore[misc]
+
+
+class _Outcome(NamedTuple, Generic[R]):
+    """The item that a process had last, what went wrong with it, and what came of all of them."""
+
+    item: int
+    error: Exception | None
+    result: R | None
+
+
+def _outcome(function: Callable[[Share[T]], R], share: Share[T]) -> _Outcome[R]:
+    try:
+        return _Outcome(0, None, function(share))
+    except Exception as error:
+        share.give_up()
+        return _Outcome(share.current, error, None)
+
+
+def _received(child: Child[_Outcome[R]], share: Share[Any]) -> _Outcome[R]:
+    try:
+        return child.result(lambda: share.note(0))
+    except WorkerKilledError as error:
+        return _Outcome(0, error, None)
 
 
 def _lighten() -> None:
@@ -109,70 +195,21 @@ def _lighten() -> None:
     pa.default_memory_pool().release_unused()
 
 
-def _outcome(function: Callable[[Share[T]], R], share: Share[T]) -> tuple[int, Exception | None, Any]:
-    """Return the item that the process had last, what went wrong with it, and what came of all of them."""
-    try:
-        result = function(share)
-    except Exception as error:
-        share.give_up()
-        return share.current, error, None
-    return share.current, None, result
-
-
-def _fork(function: Callable[[Share[T]], R], share: Share[T], children: dict[int, int]) -> None:
-    """Start a process and note it among the children; no signal comes between the two."""
-    pipe, back = os.pipe()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    pid = os.fork()
-    if pid == 0:
-        # Were one of its ends still open here, a pipe whose reader is gone would never break.
-        for other in (pipe, *children.values()):
-            os.close(other)
-        _work(function, share, back, mask)
-    children[pid] = pipe
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    os.close(back)
-
-
-def _work(function: Callable[[Share[T]], R], share: Share[T], back: int, mask: Iterable[int]) -> NoReturn:
-    """Do a share and end without cleaning up what belongs to the process that was forked."""
+def _work(work: Callable[[], object], back: int, mask: Iterable[int]) -> NoReturn:
+    """Do it, tell what came of it, and end without cleaning up what belongs to the process that was forked."""
     code = 1
     try:
         for number in _STOPPING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        result = pickle.dumps(_outcome(function, share), pickle.HIGHEST_PROTOCOL)
+        try:
+            told = pickle.dumps((work(), None), pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            told = pickle.dumps((None, error), pickle.HIGHEST_PROTOCOL)
         with os.fdopen(back, "wb") as file:
-            file.write(len(result).to_bytes(_SIZE_BYTES, "little"))
-            file.write(result)
+            file.write(len(told).to_bytes(_SIZE_BYTES, "little"))
+            file.write(told)
         code = 0
     finally:
         os._exit(code)
-
-
-def _received(pid: int, pipe: int, waited: Callable[[], None]) -> tuple[int, Exception | None, Any]:
-    poll = select.poll()
-    poll.register(pipe)
-    pieces: list[bytes] = []
-    while True:
-        if not poll.poll(_WATCH_MILLISECONDS):
-            waited()
-            continue
-        piece = os.read(pipe, _PIPE_BYTES)
-        if not piece:
-            break
-        pieces.append(piece)
-    data = b"".join(pieces)
-    size = int.from_bytes(data[:_SIZE_BYTES], "little")
-    if len(data) < _SIZE_BYTES or len(data) - _SIZE_BYTES < size:
-        return 0, WorkerKilledError(f"the worker process {pid} was killed"), None
-    outcome: tuple[int, Exception | None, Any] = pickle.loads(memoryview(data)[_SIZE_BYTES:])
-    return outcome
-
-
-def _end(pid: int) -> None:
-    """End a process that may have ended already; it is not waited for yet, so the number is still its own."""
-    with contextlib.suppress(ProcessLookupError, ChildProcessError):
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)

@@ -14,11 +14,14 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ce_cli.errors import fail
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from ce_cli.forks import Share
+    from ce_cli.errors import CeError
+    from ce_cli.forks import Share, WorkerKilledError
 
 # The one that pyarrow's allocator starts; it takes care of itself in a fork.
 _KNOWS_FORKS = "jemalloc_bg_thd"
@@ -28,6 +31,11 @@ R = TypeVar("R")
 
 _LOOKS = 20
 _WAITING = 4  # items that a slow consumer may lag behind
+
+
+def killed(error: WorkerKilledError) -> CeError:
+    """Return what a user is told of a process that ended without a result."""
+    return fail("bad_option", f"{error}, most likely for want of memory", hint="pass --jobs 1")
 
 
 def default_jobs() -> int:

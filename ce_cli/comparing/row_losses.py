@@ -90,6 +90,9 @@ class LossSink:
     wants_faults = False
     encodes = False
 
+    def encode_beside(self) -> None:
+        """There is nothing to encode."""
+
     def __init__(
         self,
         context: Context,

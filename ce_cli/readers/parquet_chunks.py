@@ -85,6 +85,8 @@ class StoredChunks:
             inside = sorted(row for row in rows if end - size <= row < end)
             if inside:
                 wanted.append((group, end - size, inside))
+        # Those that take longest come first, so that no thread is left with one of them at the end.
+        wanted.sort(key=lambda item: item[1] - item[2][-1])
         found: dict[int, tuple[str, ...]] = {}
         for cells in workers.ordered(lambda item: self._cells_of_group(*item), wanted):
             found.update(cells)

@@ -65,6 +65,9 @@ class RowFile:
         self._abandon()
         self._file.open()
 
+    def encode_beside(self) -> None:
+        """Have a process of its own encode the rows, where that takes long."""
+
     def prepare(self, rows: ScoredRows) -> Any:
         """Return what is to be written of some rows, in any order and on any thread."""
         return rows
@@ -103,6 +106,12 @@ class PerSampleFile(RowFile):
     def encodes(self) -> bool:  # type: ignore[override]
         """Whether writing takes long."""
         return self._parquet
+
+    def encode_beside(self) -> None:
+        """Have a process of its own encode the rows."""
+        from ce_cli.render.encoder import Encoder
+
+        self._writer = Encoder(self._file.raw)
 
     def prepare(self, rows: ScoredRows) -> ScoredRows | _Prepared:
         """Return the columns, as text for CSV; the rows themselves as long as none has told which columns the task has."""
@@ -181,8 +190,8 @@ class PerSampleFile(RowFile):
             self._left = True
 
     def _abandon(self) -> None:
-        with contextlib.suppress(OSError, ValueError, pa.ArrowException):
-            self._finish()
+        if self._writer is not None:
+            self._writer.discard()
         self._writer, self._waiting = None, []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -25,6 +26,9 @@ class TableWriter(Protocol):
 
     def close(self) -> None:
         """Write what is still held back; the file stays open."""
+
+    def discard(self) -> None:
+        """Write no more."""
 
 
 def open_table(raw: Any, schema: pa.Schema, *, parquet: bool) -> TableWriter:
@@ -87,6 +91,11 @@ class ParquetTable:
             self._write(self._table())
         self._writer.close()
 
+    def discard(self) -> None:
+        """Write no more."""
+        with contextlib.suppress(OSError, ValueError, pa.ArrowException):
+            self._writer.close()
+
     def _hold(self, rows: pa.RecordBatch) -> None:
         self._few.append(rows)
         self._rows += rows.num_rows
@@ -116,6 +125,9 @@ class CsvTable:
 
     def close(self) -> None:
         """Nothing is held back."""
+
+    def discard(self) -> None:
+        """Write no more."""
 
 
 def csv_text(rows: pa.RecordBatch) -> pa.Buffer:
