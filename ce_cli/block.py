@@ -44,7 +44,8 @@ class Block(NamedTuple):
     at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, what the task makes
     of it (the class, the probability of the positive class, a target), or `(n, k) float64`, the share of every class.
     scores: `(n, k) float64` in the plan's scale, k = 1 for a single score. weight: `(n,) float64` >= 0, or None. soft:
-    whether any label lies between two classes. extra: further columns by what they mean, `(n, …)` each.
+    whether any label lies between two classes. extra: further columns by what they mean, `(n, …)` each. exact: whether all
+    differences of finite scores are known to be float64 numbers.
     """
 
     at: Ints | None
@@ -53,6 +54,7 @@ class Block(NamedTuple):
     weight: Floats | None
     soft: bool = False
     extra: Mapping[str, Any] = MappingProxyType({})
+    exact: bool = False
 
     def take(self, rows: Ints | Bools) -> Block:
         """Return some of the rows."""
@@ -64,12 +66,13 @@ class Block(NamedTuple):
             None if self.weight is None else self.weight[at],
             self.soft,
             {name: values[at] for name, values in self.extra.items()},
+            self.exact,
         )
 
     def unplaced(self, start: int, stop: int) -> Block:
         """Return consecutive rows without their positions and weights, for a kernel that needs neither."""
         extra = {name: values[start:stop] for name, values in self.extra.items()}
-        return Block(None, self.label[start:stop], self.scores[start:stop], None, self.soft, extra)
+        return Block(None, self.label[start:stop], self.scores[start:stop], None, self.soft, extra, self.exact)
 
 
 class Objective(NamedTuple):

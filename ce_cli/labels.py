@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _WHOLE = re.compile(r"-?\d+\.0+")
 _MANY = 512  # distinct labels in one batch: from here on they are probabilities, parsed in bulk
-_FEW_WORDS = 1024  # that are looked up in every batch, whether they occur in it or not
+_FEW_NUMBERS = 4096  # whose words are kept, whether they occur or not
+_MOST_INT64 = (1 << 63) - 1
 _UNKNOWN, _IGNORED = -1.0, -2.0
 
 
@@ -100,6 +101,13 @@ class OneLookup:
         return float(self.positive in (text, without_zeros(text)))
 
 
+class _Words(NamedTuple):
+    """Texts (None for an empty cell), and what each stands for, `(m,) float64`."""
+
+    words: list[str | None]
+    values: Floats
+
+
 class LabelCodec:
     """Turns a label column into numbers, looking each distinct text up once."""
 
@@ -107,6 +115,7 @@ class LabelCodec:
         self._lookup = lookup
         self._ignored = frozenset(ignored)
         self._known: dict[str, float] = {}
+        self._numbers: tuple[int | None, _Words] = None, _Words([], np.zeros(0))
 
     def encode(self, array: pa.Array) -> Encoded:
         """Return the labels of a column of any type."""
@@ -116,9 +125,12 @@ class LabelCodec:
             fast = self._encode_numbers(array)
             if fast is not None:
                 return fast
-        direct = _single_characters(array) or _whole_numbers(array)
-        if direct is not None:
-            return self._encode_texts(*direct, nulls(array))
+        single = _single_characters(array)
+        if single is not None:
+            return self._looked_up(self._words(single[0]), single[1], None)
+        whole = self._encode_whole_numbers(array)
+        if whole is not None:
+            return whole
         coded = array if pa.types.is_dictionary(array.type) else plain(array).dictionary_encode()
         if len(coded.dictionary) > _MANY and self._lookup.soft:
             fast = self._encode_numbers(array)
@@ -126,7 +138,7 @@ class LabelCodec:
                 return fast
         index = view(coded.indices)
         assert index is not None  # indices are integers
-        return self._encode_texts(texts(coded.dictionary).to_pylist(), index, nulls(coded))
+        return self._looked_up(self._words(texts(coded.dictionary).to_pylist()), index, nulls(coded))
 
     def _encode_numbers(self, array: pa.Array) -> Encoded | None:
         """Return probabilities as they are; None where some cell needs a closer look."""
@@ -136,8 +148,46 @@ class LabelCodec:
         soft = not _is_truth(array) and bool((values != np.rint(values)).any())
         return Encoded(values + 0.0, missing, None, None, {}, soft)
 
-    def _encode_texts(self, words: list[str | None], index: Ints, missing: Bools | None) -> Encoded:
-        table = np.array([self._value(word) for word in words] or [0.0])
+    def _encode_whole_numbers(self, array: pa.Array) -> Encoded | None:
+        """Return the labels of a column of integers in a short range; else None.
+
+        A dictionary would take longer to make, and pyarrow 25 ms to import what makes it.
+        """
+        import pyarrow as pa
+
+        cells = view(array) if pa.types.is_integer(array.type) else None
+        if cells is None or len(cells) == 0:
+            return None
+        missing = nulls(array)
+        if missing is not None:
+            there = cells[~missing]
+            cells = np.where(missing, there[0] if len(there) else 0, cells)  # what an empty cell holds is undefined
+        first, words = self._whole_numbers(int(cells.min()), int(cells.max()))
+        if first is None:
+            return None
+        return self._looked_up(words, np.subtract(cells, first, dtype=np.int64), missing)
+
+    def _whole_numbers(self, lowest: int, highest: int) -> tuple[int | None, _Words]:
+        """Return the words of a range of numbers that has these, and its first one; None where they are too many."""
+        first, words = self._numbers
+        known = len(words.words)
+        if first is not None:
+            if first <= lowest and highest < first + known:
+                return self._numbers
+            # At least twice as many, so that batch after batch does not add one.
+            lowest = first if lowest >= first else min(lowest, max(first - known, highest - _FEW_NUMBERS + 1))
+            highest = max(highest, min(first + 2 * known, lowest + _FEW_NUMBERS) - 1)
+        if highest - lowest >= _FEW_NUMBERS or not -_MOST_INT64 <= lowest <= highest <= _MOST_INT64:
+            return None, words
+        self._numbers = lowest, self._words([str(number) for number in range(lowest, highest + 1)])
+        return self._numbers
+
+    def _words(self, words: list[str | None]) -> _Words:
+        return _Words(words, np.array([self._value(word) for word in words] or [0.0]))
+
+    def _looked_up(self, known: _Words, index: Ints, missing: Bools | None) -> Encoded:
+        """Return what words stand for, by the place of each cell's in `known`."""
+        words, table = known
         if None in words:
             empty = index == words.index(None)
             missing = empty if missing is None else missing | empty
@@ -146,7 +196,7 @@ class LabelCodec:
         values = table.take(index)
         others = self._others(words, index, missing)
         soft = bool((table != np.rint(table)).any())
-        if table.min() >= 0:
+        if table.min() >= 0 or (len(values) and values.min() >= 0):
             return Encoded(values, missing, None, None, others, soft)
         unknown, ignored = values == _UNKNOWN, values == _IGNORED
         if missing is not None:
@@ -230,26 +280,6 @@ def _single_characters(array: pa.Array) -> tuple[list[str | None], Ints] | None:
     cells = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
     lowest, highest = int(cells.min()), int(cells.max())
     return [chr(code) for code in range(lowest, highest + 1)], np.subtract(cells, lowest, dtype=np.int64)
-
-
-def _whole_numbers(array: pa.Array) -> tuple[list[str | None], Ints] | None:
-    """Return the words and the position of each cell in them where the cells are integers of a short range; else None.
-
-    An empty cell has any position. A dictionary takes longer here too, and pyarrow 25 ms to import what makes it.
-    """
-    import pyarrow as pa
-
-    cells = view(array) if pa.types.is_integer(array.type) else None
-    if cells is None or len(cells) == 0:
-        return None
-    missing = nulls(array)
-    if missing is not None:
-        there = cells[~missing]
-        cells = np.where(missing, there[0] if len(there) else 0, cells)  # what an empty cell holds is undefined
-    lowest, highest = int(cells.min()), int(cells.max())
-    if highest - lowest >= min(_FEW_WORDS, len(cells) + 1) or highest > np.iinfo(np.int64).max:
-        return None
-    return [str(number) for number in range(lowest, highest + 1)], np.subtract(cells, lowest, dtype=np.int64)
 
 
 def _is_truth(array: pa.Array) -> bool:

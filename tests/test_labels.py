@@ -209,3 +209,30 @@ def test_words_of_truth(word):
 @pytest.mark.parametrize("word", ["yes", "2", "-1", "nan", "inf", "", "spam"])
 def test_other_words(word):
     assert not is_truth_word(word)
+
+
+@given(
+    st.lists(st.lists(st.one_of(st.none(), st.integers(-300, 9000)), max_size=12), max_size=6),
+    st.sampled_from([pa.int16(), pa.int32(), pa.int64(), pa.uint16()]),
+)
+def test_whole_numbers_are_the_same_as_their_text(batches, type_):
+    names = ["7", "-100", "12", "5000", "0", "200"]
+    one, other = (LabelCodec(ClassLookup(names), ("-100",)) for _ in range(2))
+    for batch in batches:
+        cells = [None if cell is None or (cell < 0 and type_ == pa.uint16()) else cell for cell in batch]
+        direct = one.encode(pa.array(cells, type_))
+        by_text = other.encode(pa.array([None if cell is None else str(cell) for cell in cells], pa.string()))
+        flags = [[False] * len(cells) if found is None else list(found) for found in (direct.unknown, by_text.unknown)]
+        assert flags[0] == flags[1]
+        flags = [[False] * len(cells) if found is None else list(found) for found in (direct.ignored, by_text.ignored)]
+        assert flags[0] == flags[1]
+        missing = np.array([cell is None for cell in cells], dtype=bool)
+        assert np.array_equal(missing, np.zeros(len(cells), bool) if direct.missing is None else direct.missing)
+        assert np.array_equal(direct.values[~missing], by_text.values[~missing])
+
+
+@pytest.mark.parametrize("most", [(1 << 63) - 1, (1 << 64) - 1])
+def test_the_largest_numbers(most):
+    codec = LabelCodec(ClassLookup([str(most), "3"]))
+    assert codec.encode(pa.array([most, most], pa.uint64())).values.tolist() == [0.0, 0.0]
+    assert codec.encode(pa.array([3, most], pa.uint64())).values.tolist() == [1.0, 0.0]

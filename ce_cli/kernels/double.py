@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ce_cli.arrays import Floats
 
 _SPLITTER = 134217729.0  # 2**27 + 1
 _MANTISSA = (1 << 52) - 1
 _SMALLEST_NORMAL = 2.0**-1022
+_SIGNIFICANT_SINGLE = 24  # bits of a float32
 
 # ln(base) as an unevaluated sum of two float64: the digits beyond the first 53 bits, by 60-digit arithmetic.
 _LOG_OF_BASE = {
@@ -43,10 +46,11 @@ def two_difference(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return difference, error
 
 
-def differences_are_exact(values: Floats) -> bool:
+def differences_are_exact(values: npt.NDArray[np.float32] | Floats) -> bool:
     """Tell, without looking at any of them, that all differences of finite values are float64 numbers; False where in doubt.
 
-    They are where all values are multiples of one unit and below 2**52 of it, as those that were float16 or float32 mostly are.
+    values: float32 or float64. They are where all values are multiples of one unit and below 2**52 of it, as those that were
+    float16 or float32 mostly are.
     """
     size = np.abs(values)
     least, largest = float(size.min(initial=np.inf)), float(size.max(initial=0.0))
@@ -58,8 +62,11 @@ def differences_are_exact(values: Floats) -> bool:
         return not np.isnan(largest)
     if least < _SMALLEST_NORMAL:
         return False
-    bits = int(np.bitwise_or.reduce(values.view(np.int64), axis=None)) & _MANTISSA
-    significant = 54 - (bits & -bits).bit_length() if bits else 1
+    if values.dtype == np.float32:
+        significant = _SIGNIFICANT_SINGLE
+    else:
+        bits = int(np.bitwise_or.reduce(values.view(np.int64), axis=None)) & _MANTISSA
+        significant = 54 - (bits & -bits).bit_length() if bits else 1
     # In units of the last significant bit of the least value, the difference of the largest is below 2**(…).
     return math.frexp(largest)[1] + 1 - math.frexp(least)[1] + significant <= 53
 

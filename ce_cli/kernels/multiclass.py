@@ -58,7 +58,7 @@ def all_losses_of_logprobs(logprobs: Floats, base: float | None = None) -> Float
 
 def all_losses_of_logits(logits: Floats) -> Floats:
     """Return -log softmax of every class: `(n, k) float64` to the same, nats; as `from_logits` for one class."""
-    gap, error, others, _ = _gaps(logits, argmax(logits))
+    gap, error, others, _ = _gaps(logits, argmax(logits), exact=differences_are_exact(logits))
     common = np.log1p(others)[:, None]
     losses = (common if error is None else common - error) - gap
     losses += 0.0
@@ -90,38 +90,43 @@ def from_logprobs(logprobs: Floats, label: Ints, base: float | None = None) -> C
     return ClassOutcome(loss, prob_label, predicted, confidence, _brier(probs, label, prob_label), probs)
 
 
-def from_logits(logits: Floats, label: Ints) -> ClassOutcome:
+def from_logits(logits: Floats, label: Ints, *, exact: bool = False) -> ClassOutcome:
     """Losses of logits: with m = argmax z, (z_m - z_y) + log1p(Σ_{j≠m} exp(z_j - z_m)).
 
-    logits: `(n, k) float64`, -inf allowed (probability 0) but not in all of a row. label: `(n,) int64` in [0, k).
+    logits: `(n, k) float64`, -inf allowed (probability 0) but not in all of a row. label: `(n,) int64` in [0, k). exact:
+    whether all differences of finite logits are known to be float64 numbers; if not, they are looked at.
 
     The largest term is dropped exactly once, so that the loss of a sure row keeps all its bits, and the rounding error e_j
     of each difference z_j - z_m enters as exp(d)(1 + e): without it a gap of 40 costs 32 ulp and one of 700 costs 510.
     A gap beyond the range of float64 is `inf`.
     """
     predicted = argmax(logits)
-    gap, error, others, terms = _gaps(logits, predicted)
+    gap, error, others, terms = _gaps(logits, predicted, exact=exact or differences_are_exact(logits))
     # The error terms are only as good as float64 when added last: they are below half an ulp of the gap.
     loss = np.log1p(others)
     if error is not None:
         loss -= pick(error, label)
     loss -= pick(gap, label)
     loss += 0.0
-    terms[np.arange(len(logits)), predicted] = 1.0
+    rows = np.arange(len(logits))
+    terms[rows, predicted] = 1.0
     total = 1.0 + others
-    brier = _squares_beside(terms, label) / np.square(total)
+    held = terms[rows, label]
+    terms[rows, label] = 0.0
+    brier = row_squares(terms) / np.square(total)
+    terms[rows, label] = held
     brier += np.square(np.expm1(-loss))  # p_y - 1, which keeps its digits where p_y rounds to 1
-    return ClassOutcome(loss, pick(terms, label) / total, predicted, 1.0 / total, brier, terms, total)
+    return ClassOutcome(loss, held / total, predicted, 1.0 / total, brier, terms, total)
 
 
-def _gaps(logits: Floats, predicted: Ints) -> tuple[Floats, Floats | None, Floats, Floats]:
+def _gaps(logits: Floats, predicted: Ints, *, exact: bool) -> tuple[Floats, Floats | None, Floats, Floats]:
     """Return z_j - z_m as d and e, Σ_{j≠m} exp(d_j)(1 + e_j), and its terms with 0 for m; m is the predicted class.
 
-    e is None where it is 0 everywhere.
+    exact: whether every e is 0, and None is returned for it.
     """
     rows = np.arange(len(logits))
     top = logits[rows, predicted][:, None]
-    if differences_are_exact(logits):
+    if exact:
         with np.errstate(over="ignore"):
             gap, error = logits - top, None
         terms = np.exp(gap)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ce_cli.workers import Workers
 
 _BATCH_ROWS = 1 << 16
-_PIECE_BYTES = 4 << 20
+_PIECE_BYTES = 1 << 18
 _READ_BYTES = 1 << 16  # of each column at a time: more only touches more memory
 
 

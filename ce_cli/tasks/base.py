@@ -71,10 +71,14 @@ class Checked(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """What is to be counted though it is no fault: flags of rows by the name of their tally, and how far sums miss 1."""
+    """What is to be counted though it is no fault: flags of rows by the name of their tally, and how far sums miss 1.
+
+    exact: whether all differences of finite scores are float64 numbers, where that was looked at.
+    """
 
     flags: Mapping[str, Bools | None] = {}
     sum_error: Floats | None = None
+    exact: bool = False
 
 
 class Coded(NamedTuple):
@@ -307,13 +311,15 @@ def check_weights(context: Context, pair: Pair, checks: RowChecks) -> Floats | N
     return values
 
 
-def valid_block(checks: RowChecks, encoded: Encoded, scores: Floats, weight: Floats | None) -> Block:
+def valid_block(
+    checks: RowChecks, encoded: Encoded, scores: Floats, weight: Floats | None, *, exact: bool = False
+) -> Block:
     """Return the rows that passed every check."""
     if checks.ok is None:
-        return Block(None, encoded.values, np.ascontiguousarray(scores), weight, encoded.soft)
+        return Block(None, encoded.values, np.ascontiguousarray(scores), weight, encoded.soft, exact=exact)
     at = np.flatnonzero(checks.ok)
     weight = None if weight is None else weight[at]
-    return Block(at, encoded.values[at], np.ascontiguousarray(scores[at]), weight, encoded.soft)
+    return Block(at, encoded.values[at], np.ascontiguousarray(scores[at]), weight, encoded.soft, exact=exact)
 
 
 def slices(pair: Pair, rows: int) -> Iterator[Pair]:

@@ -49,7 +49,7 @@ class MulticlassTask(ClassTask):
         if eps is not None:
             scores = np.clip(scores, eps, 1 - eps)
             clipped = multiclass.pick(scores, label) != multiclass.pick(block.scores, label)
-        outcome = self._outcome(scores, label)
+        outcome = self._outcome(scores, label, exact=block.exact)
         correct = outcome.predicted == label
         return ClassScored(
             loss=outcome.loss,
@@ -85,7 +85,7 @@ class MulticlassTask(ClassTask):
             clipped = ((scores != block.scores) & (label > 0)).any(axis=1)
         losses = self._all_losses(scores)
         top = multiclass.argmax(label)
-        outcome = self._outcome(scores, top)
+        outcome = self._outcome(scores, top, exact=block.exact)
         probs, predicted = outcome.probs, outcome.predicted
         tied = np.count_nonzero(label == multiclass.pick(label, top)[:, None], axis=1) > 1
         rows, classes = np.nonzero(label)
@@ -141,10 +141,10 @@ class MulticlassTask(ClassTask):
             return multiclass.all_losses_of_logprobs(scores, self._context.plan.log_base)
         return multiclass.all_losses_of_probabilities(scores)
 
-    def _outcome(self, scores: Floats, label: Ints) -> ClassOutcome:
+    def _outcome(self, scores: Floats, label: Ints, *, exact: bool) -> ClassOutcome:
         scale = self._context.plan.scale
         if scale is Scale.LOGITS:
-            return multiclass.from_logits(scores, label)
+            return multiclass.from_logits(scores, label, exact=exact)
         if scale is Scale.LOGPROBS:
             return multiclass.from_logprobs(scores, label, self._context.plan.log_base)
         return multiclass.from_probabilities(scores, label)

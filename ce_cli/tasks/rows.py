@@ -29,4 +29,5 @@ def check(context: Context, pair: Pair, faults: Faults, *, keep: bool) -> Checke
         check_labels(context, pair, checks, encoded)
     scores, notes = check_scores(context, pair, checks)
     weight = check_weights(context, pair, checks)
-    return Checked(valid_block(checks, encoded, scores, weight), ignored, checks.kept, notes, encoded.others)
+    block = valid_block(checks, encoded, scores, weight, exact=notes.exact)
+    return Checked(block, ignored, checks.kept, notes, encoded.others)
