@@ -258,10 +258,12 @@ def _spread(
 
     rows = whole.predictions.rows() or 0
     size = sum(file.total_bytes or 0 for file in (whole.predictions, whole.labels) if file is not None)
+    # Made once, of which every process has a copy: with it comes what would be imported in each of them.
+    worker = Worker(whole.context, whole.options, (), whole.only)
+    worker.accumulators.make()
 
     def take(share: Share[Job]) -> Gathered:
         counts = AlignmentCounts()
-        worker = Worker(whole.context, whole.options, (), whole.only)
         with Workers(1) as alone:
             for job in share:
                 for pair in aligned(job, alone, counts, job.chunk_rows(())):

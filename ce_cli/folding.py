@@ -87,6 +87,10 @@ class _Accumulators:
             self._all.append(made)
             return made
 
+    def make(self) -> None:
+        """Have the first of them before anyone asks for it."""
+        self.give_back(self.take())
+
     def give_back(self, state: tuple[EvalState, Faults]) -> None:
         """Let others use a state."""
         self._free.append(state)
