@@ -34,7 +34,7 @@ class FaultRow(NamedTuple):
     message: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Kind:
     file: str
     hint: str | None

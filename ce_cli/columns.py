@@ -43,7 +43,7 @@ class SampleColumn(NamedTuple):
     dtype: str = "text"  # of the numbers in the file: text, float64, float32 or float16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableInfo:
     """A data set as the decisions need to see it."""
 
@@ -90,7 +90,7 @@ class Role(NamedTuple):
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Layout:
     """What every column was taken for. `ids` are the shared key columns; none means alignment by position or one file.
 

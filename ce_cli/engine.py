@@ -50,7 +50,7 @@ class Watcher(Protocol):
         """Take the rows and bytes done so far."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Outcome:
     """The merged statistics of a run."""
 

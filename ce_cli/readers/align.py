@@ -33,7 +33,7 @@ class OutOfOrderError(Exception):
     """The ids of the two files differ at some row: they must be joined."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class AlignmentCounts:
     """How many rows each side has, what found no partner, and what is wrong with the pairing as a whole.
 
