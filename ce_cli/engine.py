@@ -226,14 +226,13 @@ def _fold(
     """Take all rows in one process, but for encoding what is written of them."""
     counts = AlignmentCounts()
     worker = Worker(job.context, job.options, sinks, job.only)
-    encoding = [sink for sink in sinks if sink.encodes]
+    encoding = next((sink for sink in sinks if sink.encodes), None)
     with contextlib.ExitStack() as beside:
-        if encoding and job.worth_forking() and workers.can_fork():
-            for sink in encoding:
-                sink.encode_beside()
-            scorers = beside.enter_context(Workers(max(1, workers.jobs - len(encoding))))
-        else:
-            scorers = workers
+        scorers = workers
+        if encoding is not None and job.worth_forking() and workers.can_fork():
+            with contextlib.suppress(OSError):  # there can be no more processes
+                encoding.encode_beside()
+                scorers = beside.enter_context(Workers(workers.jobs - 1))
         writes = [beside.enter_context(scorers.behind(sink.write)) if sink.encodes else sink.write for sink in sinks]
         for prepared in scorers.ordered(worker, aligned(job, workers, counts, job.chunk_rows(sinks))):
             for write, rows in zip(writes, prepared, strict=True):

@@ -39,21 +39,27 @@ class WorkerKilledError(RuntimeError):
 class Child(Generic[R]):
     """A forked process that does one thing; what comes of it, a result or an exception, is received through a pipe.
 
-    unused: descriptors that the process would inherit and is to close.
+    unused: descriptors that the process would inherit and is to close. Raises OSError where there can be no more processes.
     """
 
     def __init__(self, work: Callable[[], R], unused: Collection[int] = ()) -> None:
         self.pipe, back = os.pipe()
         _lighten()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # no signal comes before the process is known
-        self._pid = os.fork()
-        if self._pid == 0:
-            # Were one of its ends still open here, a pipe whose reader is gone would never break.
-            for other in (self.pipe, *unused):
-                os.close(other)
-            _work(work, back, mask)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.close(back)
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(self.pipe)
+            raise
+        else:
+            if self._pid == 0:
+                # Were one of its ends still open here, a pipe whose reader is gone would never break.
+                for other in (self.pipe, *unused):
+                    os.close(other)
+                _work(work, back, mask)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.close(back)
 
     def result(self, waited: Callable[[], object] = lambda: None) -> R:
         """Wait for what comes of it, calling `waited` from time to time.
@@ -137,6 +143,8 @@ def spread(
 ) -> list[R]:
     """Return what `function` makes of each process's share of the items; the last process is this one.
 
+    Where the system has no room for as many processes, there are fewer.
+
     After an exception in one process the others take no further items, and it is raised here: of several, that of the first
     item. Raises WorkerKilledError for a process that was killed.
     """
@@ -149,9 +157,10 @@ def spread(
     children: list[Child[_Outcome[R]]] = []
     with awaited_children():
         try:
-            for process in range(processes - 1):
-                share = Share(items, queue, done, process, lambda _: None, os.getpid())
-                children.append(Child(partial(_outcome, function, share), [child.pipe for child in children]))
+            with contextlib.suppress(OSError):
+                for process in range(processes - 1):
+                    share = Share(items, queue, done, process, lambda _: None, os.getpid())
+                    children.append(Child(partial(_outcome, function, share), [child.pipe for child in children]))
             share = Share(items, queue, done, processes - 1, watch)
             outcomes = [_outcome(function, share)]
             outcomes += [_received(child, share) for child in children]

@@ -102,10 +102,11 @@ class OneLookup:
 
 
 class _Words(NamedTuple):
-    """Texts (None for an empty cell), and what each stands for, `(m,) float64`."""
+    """Texts (None for an empty cell, which is at the place `empty`), and what each stands for, `(m,) float64`."""
 
     words: list[str | None]
     values: Floats
+    empty: int | None = None
 
 
 class LabelCodec:
@@ -173,28 +174,31 @@ class LabelCodec:
         known = len(words.words)
         if first is not None:
             if first <= lowest and highest < first + known:
-                return self._numbers
+                return first, words
             # At least twice as many, so that batch after batch does not add one.
             lowest = first if lowest >= first else min(lowest, max(first - known, highest - _FEW_NUMBERS + 1))
             highest = max(highest, min(first + 2 * known, lowest + _FEW_NUMBERS) - 1)
         if highest - lowest >= _FEW_NUMBERS or not -_MOST_INT64 <= lowest <= highest <= _MOST_INT64:
             return None, words
-        self._numbers = lowest, self._words([str(number) for number in range(lowest, highest + 1)])
-        return self._numbers
+        # Another thread may have a range of its own: each goes on with the one that it has made.
+        made = lowest, self._words([str(number) for number in range(lowest, highest + 1)])
+        self._numbers = made
+        return made
 
     def _words(self, words: list[str | None]) -> _Words:
-        return _Words(words, np.array([self._value(word) for word in words] or [0.0]))
+        values = np.array([self._value(word) for word in words] or [0.0])
+        return _Words(words, values, words.index(None) if None in words else None)
 
     def _looked_up(self, known: _Words, index: Ints, missing: Bools | None) -> Encoded:
         """Return what words stand for, by the place of each cell's in `known`."""
-        words, table = known
-        if None in words:
-            empty = index == words.index(None)
+        table = known.values
+        if known.empty is not None:
+            empty = index == known.empty
             missing = empty if missing is None else missing | empty
         if missing is not None:
             index = np.where(missing, 0, index)
         values = table.take(index)
-        others = self._others(words, index, missing)
+        others = self._others(known, index, missing)
         soft = bool((table != np.rint(table)).any())
         if table.min() >= 0 or (len(values) and values.min() >= 0):
             return Encoded(values, missing, None, None, others, soft)
@@ -204,16 +208,13 @@ class LabelCodec:
             ignored &= ~missing
         return Encoded(np.maximum(values, 0.0), missing, unknown, ignored, others, soft)
 
-    def _others(self, words: list[str | None], index: Ints, missing: Bools | None) -> dict[str, Ints]:
+    def _others(self, known: _Words, index: Ints, missing: Bools | None) -> dict[str, Ints]:
         if self._lookup.positive is None:
             return {}
         there = np.ones(len(index), dtype=np.bool_) if missing is None else ~missing
-        counts = np.bincount(index[there], minlength=len(words)).tolist()
-        return {
-            word: np.flatnonzero((index == number) & there)
-            for number, (word, count) in enumerate(zip(words, counts, strict=True))
-            if count and word is not None and self._value(word) == 0.0
-        }
+        counts = np.bincount(index[there], minlength=len(known.values))
+        numbers = np.flatnonzero((counts > 0) & (known.values == 0.0)).tolist()
+        return {str(known.words[number]): np.flatnonzero((index == number) & there) for number in numbers}
 
     def _value(self, word: str | None) -> float:
         if word is None:

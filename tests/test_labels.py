@@ -236,3 +236,13 @@ def test_the_largest_numbers(most):
     codec = LabelCodec(ClassLookup([str(most), "3"]))
     assert codec.encode(pa.array([most, most], pa.uint64())).values.tolist() == [0.0, 0.0]
     assert codec.encode(pa.array([3, most], pa.uint64())).values.tolist() == [1.0, 0.0]
+
+
+def test_a_range_of_numbers_grows_both_ways_and_stays_bounded():
+    codec = LabelCodec(ClassLookup([str(number) for number in range(-3000, 3000)]))
+    for lowest, highest in ((0, 9), (5, 40), (-3, 2), (-900, -890), (0, 2999), (-3000, -2990), (0, 5)):
+        cells = np.arange(lowest, highest + 1)
+        assert codec.encode(pa.array(cells)).values.tolist() == (cells + 3000.0).tolist()
+        first, known = codec._numbers
+        assert len(known.words) <= 4096
+        assert known.words == [str(number) for number in range(first, first + len(known.words))]

@@ -90,9 +90,6 @@ class LossSink:
     wants_faults = False
     encodes = False
 
-    def encode_beside(self) -> None:
-        """There is nothing to encode."""
-
     def __init__(
         self,
         context: Context,
@@ -113,6 +110,9 @@ class LossSink:
         self._weighted = _weighted(context)
         self._held = held
         self._model = model
+
+    def encode_beside(self) -> None:
+        """There is nothing to encode."""
 
     def prepare(self, rows: ScoredRows) -> RowLosses:
         """Return the losses."""

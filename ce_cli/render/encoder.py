@@ -21,32 +21,35 @@ if TYPE_CHECKING:
 _SLOTS = 3
 _SLOT_BYTES = 8 << 20
 _NOTE = struct.Struct("<B?Q")  # a slot, whether a batch is complete with it, and the bytes in it
+_END = _NOTE.pack(_SLOTS, True, 0)  # there are no more rows
 
 
 class Encoder:
-    """Writes a Parquet table to an open file; only for a process without other threads.
+    """Writes a Parquet table to an open file.
 
     A batch is written into a slot of the shared memory, or into several, whose numbers go through one pipe; through another
-    the process gives back the slots that it has read. Raises what the process raises, at one of the calls that follow: OSError
-    for a disk that is full.
+    the process gives back the slots that it has read. Without the last note, as where this process is killed, it leaves the
+    table incomplete.
+
+    To be made, closed and discarded by the main thread, and made while there is no other. Raises what the process raises,
+    at one of the calls that follow and at every one after that: OSError for a disk that is full.
     """
 
     def __init__(self, raw: Any) -> None:
         self._memory = mmap.mmap(-1, _SLOTS * _SLOT_BYTES)
-        given, self._give = os.pipe()
-        self._returned, give_back = os.pipe()
-        os.write(give_back, bytes(range(_SLOTS)))
-        self._open = contextlib.ExitStack()
-        self._open.enter_context(awaited_children())
-        work = partial(_encode, self._memory, given, give_back, raw, os.getpid())
-        self._child = Child(work, [self._give, self._returned])
-        self._open.callback(self._child.end)
-        os.close(given)
-        os.close(give_back)
-        self._open.callback(os.close, self._returned)
-        self._giving = contextlib.ExitStack()
-        self._giving.callback(os.close, self._give)
-        self._open.enter_context(self._giving)
+        self._error: Exception | None = None
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            given, self._give = os.pipe()
+            theirs.callback(os.close, given)
+            ours.callback(os.close, self._give)
+            self._returned, give_back = os.pipe()
+            theirs.callback(os.close, give_back)
+            ours.callback(os.close, self._returned)
+            os.write(give_back, bytes(range(_SLOTS)))
+            ours.enter_context(awaited_children())
+            self._child = Child(partial(_encode, self._memory, given, give_back, raw), [self._give, self._returned])
+            ours.callback(self._child.end)
+            self._open = ours.pop_all()
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Write the next rows."""
@@ -59,34 +62,42 @@ class Encoder:
             piece = whole.slice(start, min(_SLOT_BYTES, size - start))
             self._fill(partial(_copy, piece), len(piece), last=start + len(piece) == size)
 
+    def close(self) -> None:
+        """Wait until everything is written; the file stays open."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._give, _END)
+        error = self._told()
+        self.discard()
+        if error is not None:
+            raise error
+
+    def discard(self) -> None:
+        """End the process, whatever it has written."""
+        self._open.close()
+
     def _fill(self, write: Callable[[pa.Buffer], object], size: int, *, last: bool) -> None:
         """Give a slot to the process, once one is free; last: whether a batch is complete with it."""
-        try:
+        if self._error is not None:
+            raise self._error
+        with contextlib.suppress(BrokenPipeError):
             slot = os.read(self._returned, 1)
             if slot:
                 write(pa.py_buffer(memoryview(self._memory)[slot[0] * _SLOT_BYTES :][:_SLOT_BYTES]))
                 os.write(self._give, _NOTE.pack(slot[0], last, size))
                 return
-        except BrokenPipeError:
-            pass
-        self._finish()  # tells why nothing is read any more
+        self._error = self._told() or BrokenPipeError()
+        raise self._error
 
-    def close(self) -> None:
-        """Wait until everything is written; the file stays open."""
-        self._giving.close()
-        self._finish()
-
-    def _finish(self) -> None:
-        try:
-            self._child.result()
-        except WorkerKilledError as error:
-            raise killed(error) from error
-        finally:
-            self.discard()
-
-    def discard(self) -> None:
-        """End the process, whatever it has written."""
-        self._open.close()
+    def _told(self) -> Exception | None:
+        """Return what went wrong in the process, once it has ended."""
+        if self._error is None:
+            try:
+                self._child.result()
+            except WorkerKilledError as error:
+                return killed(error)
+            except Exception as error:
+                return error
+        return self._error
 
 
 def _written(rows: pa.RecordBatch, sink: Any) -> Any:
@@ -100,12 +111,14 @@ def _copy(piece: pa.Buffer, slot: pa.Buffer) -> None:
     pa.FixedSizeBufferWriter(slot).write(piece)
 
 
-def _encode(memory: mmap.mmap, given: int, give_back: int, raw: Any, parent: int) -> None:
+def _encode(memory: mmap.mmap, given: int, give_back: int, raw: Any) -> None:
     """Write what comes through the shared memory, reading on while a row group is encoded."""
     table: ParquetTable | None = None
     pieces: list[bytes] = []
     with contextlib.ExitStack() as beside:
-        while note := os.read(given, _NOTE.size):  # a read of a pipe is not divided
+        while (note := os.read(given, _NOTE.size)) != _END:  # a read of a pipe is not divided
+            if not note:  # the other process is gone, and with it the rest of the rows
+                os._exit(1)
             slot, last, size = _NOTE.unpack(note)
             pieces.append(memory[slot * _SLOT_BYTES : slot * _SLOT_BYTES + size])
             os.write(give_back, bytes([slot]))
@@ -118,8 +131,6 @@ def _encode(memory: mmap.mmap, given: int, give_back: int, raw: Any, parent: int
                     table = ParquetTable(raw, batch.schema)
                     put = beside.enter_context(Workers(2).behind(table.write))
                 put(batch)
-    if os.getppid() != parent:  # which was killed, and with it the rest of the rows
-        os._exit(1)
     if table is not None:
         table.close()
     raw.flush()

@@ -28,7 +28,7 @@ class TableWriter(Protocol):
         """Write what is still held back; the file stays open."""
 
     def discard(self) -> None:
-        """Write no more."""
+        """End without what is held back: the file is not wanted any more."""
 
 
 def open_table(raw: Any, schema: pa.Schema, *, parquet: bool) -> TableWriter:
@@ -92,7 +92,7 @@ class ParquetTable:
         self._writer.close()
 
     def discard(self) -> None:
-        """Write no more."""
+        """End without what is held back, and without complaint."""
         with contextlib.suppress(OSError, ValueError, pa.ArrowException):
             self._writer.close()
 
@@ -127,7 +127,7 @@ class CsvTable:
         """Nothing is held back."""
 
     def discard(self) -> None:
-        """Write no more."""
+        """Nothing is held back."""
 
 
 def csv_text(rows: pa.RecordBatch) -> pa.Buffer:

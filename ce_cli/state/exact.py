@@ -93,7 +93,8 @@ class Adder:
                 exponent -= _WINDOW
                 extent = extent_of(rest)
                 top = top_exponent(extent)
-                assert top is not None  # there is still something left
+                if top is None:  # the bounds were not reached
+                    return
             unit = top - _PART_BITS
             parts = _parts_of_all(extent, top)
             if parts is not None and parts <= _MOST_PARTS:

@@ -34,7 +34,7 @@ def extent_of(values: npt.NDArray[np.floating]) -> Extent:
 
 
 def top_exponent(extent: Extent) -> int | None:
-    """Return e with |value| < 2**e for all, None where all are zero. Raises ValueError where a value is not finite."""
+    """Return e with |value| < 2**e within the bounds, None where they are zero. Raises ValueError where one is not finite."""
     if extent.magnitude == 0.0:
         return None
     if not math.isfinite(extent.magnitude):

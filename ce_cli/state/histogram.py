@@ -40,7 +40,7 @@ class LossHistogram:
         extent = extent_of(loss) if extent is None else extent
         self._n += len(loss)
         self._largest = max(self._largest, extent.largest)
-        lowest, highest = _bucket_of(np.array(extent)).tolist()
+        lowest, highest = _bucket_of(np.array(extent) + 0.0).tolist()  # 0.0 for -0.0
         bucket = _bucket_of(loss) if lowest < _PER_OCTAVE else _bucket_of_normal(loss)
         bucket -= lowest
         counts = np.zeros(highest - lowest + 1, dtype=np.int64)
@@ -145,7 +145,7 @@ def _bucket_of(loss: Floats) -> Ints:
     bucket = _bucket_of_normal(loss)
     tiny = bucket < _PER_OCTAVE
     if tiny.any():
-        scaled = loss[tiny] * 2.0**_TINY_OCTAVES
+        scaled = loss[tiny] * 2.0**_TINY_OCTAVES + 0.0  # 0.0 for -0.0
         moved = (scaled.view(np.int64) >> _SHIFT) - _TINY_OCTAVES * _PER_OCTAVE
         bucket[tiny] = moved
     return bucket

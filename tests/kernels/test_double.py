@@ -146,3 +146,27 @@ def test_the_logarithm_of_a_base():
     with mpmath.workprec(200):
         assert log_of_base(2.0) == float(mpmath.log(2))
         assert log_of_base(10.0) == float(mpmath.log(10))
+
+
+singles = st.one_of(
+    st.floats(width=32, allow_nan=False),
+    st.sampled_from([0.0, -0.0, 1.0, 2.0**-29, 1 + 2.0**-23, 2.0**30, 2.0**-149, 3 * 2.0**-126, 2.0**28, 2.0**29 + 64]),
+)
+
+
+@given(st.lists(singles, max_size=6))
+def test_differences_of_float32_that_are_said_to_be_exact_are(values):
+    array = np.array(values, dtype=np.float32)
+    if not differences_are_exact(array):
+        return
+    finite = array[np.isfinite(array)].astype(np.float64).tolist()
+    for a in finite:
+        for b in finite:
+            assert Fraction(a - b) == Fraction(a) - Fraction(b)
+
+
+def test_where_differences_of_float32_are_said_to_be_exact():
+    generator = np.random.default_rng(0)
+    assert differences_are_exact(generator.normal(0, 4, (100, 100)).astype(np.float32))
+    assert differences_are_exact(np.array([0.0, -math.inf, 3.0, -(2.0**28)], dtype=np.float32))
+    assert not differences_are_exact(np.array([1.1e-9, 30.3, 25.7], dtype=np.float32))

@@ -98,23 +98,75 @@ batch = pa.RecordBatch.from_arrays([rows], ["row"])
 
 @needs_linux
 @pytest.mark.parametrize("batches", [0, 1, 20])
-def test_a_disk_that_is_full(batches: int) -> None:
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_disk_that_is_full(batches: int, jobs: int) -> None:
     program = f"""{FAULTS}
+from ce_cli.workers import Workers
 encoder = Encoder(Full())
 try:
-    encoder.write(batch)
-    for _ in range({batches}):
-        encoder.write(batch)
+    with Workers({jobs}).behind(encoder.write) as write:
+        write(batch)
+        for _ in range({batches}):
+            write(batch)
     encoder.close()
 except OSError as error:
     print(error.errno)
+for _ in range(3):
+    try:
+        {"encoder.write(batch)" if batches == 20 else "raise OSError(28, '')"}
+    except OSError as error:
+        print("again", error.errno)
 encoder.discard()
 try:
     os.waitpid(-1, os.WNOHANG)
 except ChildProcessError:
-    print("no child is left")
+    print("no child is left", sorted(os.listdir("/proc/self/fd"))[3:-1])
 """
-    assert in_a_fresh_process(program) == "28\nno child is left\n"
+    assert in_a_fresh_process(program) == "28\n" + 3 * "again 28\n" + "no child is left []\n"
+
+
+@needs_linux
+@pytest.mark.parametrize("jobs", ["2", "3"])
+def test_a_file_that_may_not_grow(tmp_path: Path, jobs: str) -> None:
+    generator = np.random.default_rng(0)
+    prob = generator.random(400_000)
+    pq.write_table(pa.table({"prob": prob, "label": (prob > 0.3).astype(int)}), tmp_path / "p.parquet")
+    program = f"""
+import resource, signal
+from ce_cli import engine
+from ce_cli.cli.main import run
+engine._WORTH_FORKING = 0
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+out = {str(tmp_path / "s.parquet")!r}
+print(run([{str(tmp_path / "p.parquet")!r}, "--json", "--jobs", {jobs!r}, "--chunk-rows", "5000", "--per-sample", out]))
+"""
+    told, code = in_a_fresh_process(program).strip().rsplit("\n", 1)
+    assert code == "2"
+    assert json.loads(told)["errors"][0]["code"] == "unwritable_output"
+    assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
+
+
+@needs_linux
+@pytest.mark.parametrize("option", [["--per-sample", "s.parquet"], []])
+def test_where_there_can_be_no_more_processes(tmp_path: Path, option: list[str]) -> None:
+    table = pa.table({"prob": np.linspace(0.1, 0.9, 500), "label": np.arange(500) % 2})
+    pq.write_table(table, tmp_path / "p.parquet", row_group_size=50)
+    program = f"""
+import errno, os
+from ce_cli import engine
+from ce_cli.cli.main import run
+engine._WORTH_FORKING = 0
+os.chdir({str(tmp_path)!r})
+tried = []
+def fork():
+    tried.append(1)
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+os.fork = fork
+print(run(["p.parquet", "-q", "--jobs", "2", *{option!r}]), len(tried), sorted(os.listdir("/proc/self/fd"))[3:-1])
+"""
+    assert in_a_fresh_process(program).splitlines()[-1] == "0 1 []"
+    assert not option or pq.read_table(tmp_path / "s.parquet").num_rows == 500
 
 
 @needs_linux
@@ -129,6 +181,7 @@ try:
     encoder.close()
 except CeError as error:
     print(error.problems[0].code, "killed" in error.problems[0].message)
+encoder.discard()
 """
     assert in_a_fresh_process(program) == "bad_option True\n"
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ce_cli.state import exact, limbs
 from ce_cli.state.exact import ExactSums
+from ce_cli.state.extent import Extent, extent_of
 from ce_cli.state.fractions import square_root, to_float
 from ce_cli.state.products import add_products, factor
 from tests.state import finite, fractions, mixed, weights
@@ -176,3 +177,29 @@ def test_to_float_beyond_its_range():
     assert to_float(Fraction(10) ** 400) == math.inf
     assert to_float(-(Fraction(10) ** 400)) == -math.inf
     assert to_float(Fraction(1, 10**400)) == 0.0
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20),
+    st.integers(1, 3),
+    st.floats(0, 1e308),
+    st.floats(0, 1e308),
+)
+def test_bounds_that_are_not_reached(values, cells, below, above):
+    array = np.array(values, dtype=np.float64)
+    least, largest = min(values, default=0.0), max(values, default=0.0)
+    loose = Extent(max(least - below, -1e308), min(largest + above, 1e308))
+    if not (loose.least <= least and largest <= loose.largest):
+        return
+    cell = np.arange(len(values)) % cells
+    sums = ExactSums(cells)
+    sums.add(array, cell, extent=loose)
+    assert sums.totals() == [sum(map(Fraction, values[at::cells]), Fraction(0)) for at in range(cells)]
+
+
+@pytest.mark.parametrize("value", [1e-300, 5e-324, 1.5, 1e300, -2.5e-310])
+def test_slices_that_do_not_reach_the_bounds_of_all(value):
+    for values in (np.r_[np.zeros(exact.SLICE_ROWS), [value] * 5], np.r_[[value] * 5, np.zeros(exact.SLICE_ROWS)]):
+        sums = ExactSums()
+        sums.add(values, extent=extent_of(values))
+        assert sums.total() == 5 * Fraction(value)
