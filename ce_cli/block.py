@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
     import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats, Ints
@@ -39,22 +40,28 @@ class Pair(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Validated rows, float64 in C order.
+    """Validated rows, in C order.
 
     at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, what the task makes
     of it (the class, the probability of the positive class, a target), or `(n, k) float64`, the share of every class.
-    scores: `(n, k) float64` in the plan's scale, k = 1 for a single score. weight: `(n,) float64` >= 0, or None. soft:
+    held: `(n, k)`, the scores in the plan's scale, k = 1 for a single one; float32 where they were read so and a kernel takes
+    them piece by piece, else float64. weight: `(n,) float64` >= 0, or None. soft:
     whether any label lies between two classes. extra: further columns by what they mean, `(n, …)` each. exact: whether all
     differences of finite scores are known to be float64 numbers.
     """
 
     at: Ints | None
     label: Floats
-    scores: Floats
+    held: npt.NDArray[np.float32] | Floats
     weight: Floats | None
     soft: bool = False
     extra: Mapping[str, Any] = MappingProxyType({})
     exact: bool = False
+
+    @property
+    def scores(self) -> Floats:
+        """The scores, `(n, k) float64`."""
+        return self.held.astype(np.float64, copy=False)
 
     def take(self, rows: Ints | Bools) -> Block:
         """Return some of the rows."""
@@ -62,7 +69,7 @@ class Block(NamedTuple):
         return Block(
             at if self.at is None else self.at[at],
             self.label[at],
-            self.scores[at],
+            self.held[at],
             None if self.weight is None else self.weight[at],
             self.soft,
             {name: values[at] for name, values in self.extra.items()},
@@ -72,7 +79,7 @@ class Block(NamedTuple):
     def unplaced(self, start: int, stop: int) -> Block:
         """Return consecutive rows without their positions and weights, for a kernel that needs neither."""
         extra = {name: values[start:stop] for name, values in self.extra.items()}
-        return Block(None, self.label[start:stop], self.scores[start:stop], None, self.soft, extra, self.exact)
+        return Block(None, self.label[start:stop], self.held[start:stop], None, self.soft, extra, self.exact)
 
 
 class Objective(NamedTuple):

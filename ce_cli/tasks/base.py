@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from fractions import Fraction
 
+    import numpy.typing as npt
     import pyarrow as pa
 
     from ce_cli.arrays import Bools, Floats, Ints
@@ -312,7 +313,7 @@ def check_weights(context: Context, pair: Pair, checks: RowChecks) -> Floats | N
 
 
 def valid_block(
-    checks: RowChecks, encoded: Encoded, scores: Floats, weight: Floats | None, *, exact: bool = False
+    checks: RowChecks, encoded: Encoded, scores: npt.NDArray[Any], weight: Floats | None, *, exact: bool = False
 ) -> Block:
     """Return the rows that passed every check."""
     if checks.ok is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ce_cli.checks import RowChecks
 from ce_cli.tasks.base import Checked, check_ids, check_labels, check_structure, check_weights, valid_block
-from ce_cli.tasks.scores import check_scores
+from ce_cli.tasks.scores import check_held_scores
 from ce_cli.tasks.shares import check_shares
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def check(context: Context, pair: Pair, faults: Faults, *, keep: bool) -> Checke
         encoded = context.codec.encode(pair.labels.column(context.layout.label))
         ignored = checks.skip(encoded.ignored)
         check_labels(context, pair, checks, encoded)
-    scores, notes = check_scores(context, pair, checks)
+    scores, notes = check_held_scores(context, pair, checks)
     weight = check_weights(context, pair, checks)
     block = valid_block(checks, encoded, scores, weight, exact=notes.exact)
     return Checked(block, ignored, checks.kept, notes, encoded.others)

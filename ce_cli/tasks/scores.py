@@ -6,7 +6,7 @@ All arrays are `(n, k) float64`, k = 1 for a single score of the positive class.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -57,6 +57,17 @@ _NAMES_OF_SCORES = {
 }
 
 
+def check_held_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[npt.NDArray[Any], Notes]:
+    """Return what `check_scores` does of one label a row; logits that are float32 in the file stay so."""
+    if context.plan.scale is not Scale.LOGITS:
+        return check_scores(context, pair, checks)
+    read = read_scores(context, pair, checks)
+    _check_logits(context, read, checks, sums=True)
+    # Told from half of the bytes that the kernels get.
+    single = read.held.dtype == np.float32 and read.held.shape[1] > 1
+    return read.held, Notes(exact=single and differences_are_exact(read.held))
+
+
 def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool = True) -> tuple[Floats, Notes]:
     """Return the scores of a pair, `(n, k)`: probabilities in [0, 1], or logits, or log-probabilities up to 0.
 
@@ -66,20 +77,26 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool 
     read = read_scores(context, pair, checks)
     if context.plan.scale is Scale.LOGITS:
         _check_logits(context, read, checks, sums=sums)
-        # Told from half of the bytes that the kernels get.
-        single = read.raw.dtype == np.float32 and read.raw.shape[1] > 1
-        return read.scores, Notes(exact=single and differences_are_exact(read.raw))
+        return read.scores, Notes()
     if context.plan.scale is Scale.LOGPROBS:
         return _check_logprobs(context, read, checks, sums=sums)
     return _check_probabilities(context, read, checks, sums=sums)
 
 
 class ReadScores(NamedTuple):
-    """Scores as float64, `(n, k)`, and as the file has them. extent: theirs, of NaN where one is NaN."""
+    """Scores, `(n, k)`.
 
-    scores: Floats
+    held: float32 where the file has that, else float64. raw: as the file has them. extent: theirs, of NaN where one is NaN.
+    """
+
+    held: npt.NDArray[Any]
     raw: npt.NDArray[np.floating]
     extent: Extent
+
+    @property
+    def scores(self) -> Floats:
+        """The scores, float64."""
+        return self.held.astype(np.float64, copy=False)
 
 
 def read_scores(context: Context, pair: Pair, checks: RowChecks) -> ReadScores:
@@ -89,9 +106,10 @@ def read_scores(context: Context, pair: Pair, checks: RowChecks) -> ReadScores:
         return _read_list(context, pair.predictions.column(layout.columns[0]), checks)
     filled = stacked(pair.predictions, layout.columns) if len(layout.columns) > _FEW_COLUMNS else None
     if filled is not None:
-        scores = filled.astype(np.float64, copy=False)
-        raw = filled if filled.dtype.kind == "f" else scores
-        return _checked(context, ReadScores(scores, raw, _extent(raw, scores)), checks)
+        held = _held(filled)
+        return _checked(
+            context, ReadScores(held, filled if filled.dtype.kind == "f" else held, extent_of(held)), checks
+        )
     columns = [pair.predictions.column(name) for name in layout.columns]
     parsed = [numbers(column) for column in columns]
     for name, column in zip(layout.columns, parsed, strict=True):
@@ -119,8 +137,8 @@ def _read_list(context: Context, column: pa.Array, checks: RowChecks) -> ReadSco
             lambda at: Fault(name, str(sizes[at]), f"expected a list of {k} scores, but got one of {sizes[at]}"),
             hint="every row has one score for each class",
         )
-    scores = values.astype(np.float64, copy=False)
-    return _checked(context, ReadScores(scores, values, _extent(values, scores)), checks)
+    held = _held(values)
+    return _checked(context, ReadScores(held, values, extent_of(held)), checks)
 
 
 def _fail_cells(
@@ -149,15 +167,14 @@ def _fail_unreadable(context: Context, checks: RowChecks, name: str, bad: dict[i
     )
 
 
-def _extent(raw: npt.NDArray[np.floating], scores: Floats) -> Extent:
-    """Return the extent of the same values in two types: from the smaller numbers, unless a processor knows nothing of them."""
-    return extent_of(scores if raw.dtype == np.float16 else raw)
+def _held(raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return raw if raw.dtype == np.float32 else raw.astype(np.float64, copy=False)
 
 
 def _checked(context: Context, read: ReadScores, checks: RowChecks) -> ReadScores:
     """Fail rows with a NaN."""
     if math.isnan(read.extent.largest):
-        _fail_scores(context, checks, "nan_prediction", np.isnan(read.scores), lambda _: "NaN is not a score", _MEND)
+        _fail_scores(context, checks, "nan_prediction", np.isnan(read.held), lambda _: "NaN is not a score", _MEND)
     return read
 
 
@@ -185,7 +202,7 @@ def _fail_scores(
 
 
 def _check_probabilities(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
-    scores, raw, extent = read
+    scores, raw, extent = read.scores, read.raw, read.extent
     percent = context.plan.scale is Scale.PERCENT
     whole = 100.0 if percent else 1.0
     tolerance = TOLERANCE[context.plan.score_dtype]
@@ -275,7 +292,7 @@ def _rounding_tolerance(raw: npt.NDArray[np.floating], percent: bool) -> Floats:
 
 
 def _check_logits(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> None:
-    scores, _, extent = read
+    scores, extent = read.held, read.extent
     if math.isfinite(extent.least) and math.isfinite(extent.largest):
         return
     _fail_scores(
@@ -293,7 +310,7 @@ def _check_logits(context: Context, read: ReadScores, checks: RowChecks, *, sums
 
 
 def _check_logprobs(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
-    scores, _, extent = read
+    scores, extent = read.scores, read.extent
     tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
     if not extent.largest <= 0:
@@ -312,7 +329,7 @@ def _check_logprobs(context: Context, read: ReadScores, checks: RowChecks, *, su
         over = usable > 0
         above = any_in_row(over)
         scores = np.where(over, 0.0, usable)
-    if (extent.least if scores is read.scores else scores.min()) <= _SENTINELS[0]:
+    if (extent.least if above is None else scores.min()) <= _SENTINELS[0]:
         _fail_scores(
             context,
             checks,

@@ -32,3 +32,22 @@ def test_against_high_precision(held):
             assert abs(found.prob - prob) <= 4 * np.spacing(
                 float(prob)
             )  # not the 500 that the rounded difference costs
+
+
+def test_the_same_bits_as_from_float64(tmp_path):
+    generator = np.random.default_rng(3)
+    scores = generator.normal(0, 4, (3000, 7)).astype(np.float32)
+    scores[::50, 2] *= np.float32(1e-20)  # whose differences are rounded
+    label = generator.integers(0, 7, len(scores))
+    reports = []
+    for type_ in (pa.float32(), pa.float64()):
+        flat = pa.array(scores.ravel().astype(np.float64), type_)
+        table = pa.table({"logits": pa.FixedSizeListArray.from_arrays(flat, 7), "label": label})
+        out = tmp_path / f"{type_}.parquet"
+        given = {"input": "logits", "classes": [*map(str, range(7))], "chunk_rows": 500, "calibration": True}
+        reports.append((ce_cli.evaluate(table, per_sample=out, **given), out))
+    (one, first), (other, second) = reports
+    assert first.read_bytes() == second.read_bytes()
+    assert one.to_dict()["metrics"] == other.to_dict()["metrics"]
+    assert one.to_dict()["per_class"] == other.to_dict()["per_class"]
+    assert one.to_dict()["calibration"] == other.to_dict()["calibration"]
