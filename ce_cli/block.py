@@ -45,9 +45,9 @@ class Block(NamedTuple):
     at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, what the task makes
     of it (the class, the probability of the positive class, a target), or `(n, k) float64`, the share of every class.
     held: `(n, k)`, the scores in the plan's scale, k = 1 for a single one; float32 where they were read so and a kernel takes
-    them piece by piece, else float64. weight: `(n,) float64` >= 0, or None. soft:
-    whether any label lies between two classes. extra: further columns by what they mean, `(n, …)` each. exact: whether all
-    differences of finite scores are known to be float64 numbers.
+    them piece by piece, else float64. weight: `(n,) float64` >= 0, or None. soft: whether any label lies between two classes.
+    extra: further columns by what they mean, `(n, …)` each. exact: whether all differences of finite scores are known to be
+    float64 numbers.
     """
 
     at: Ints | None

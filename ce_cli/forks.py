@@ -39,24 +39,24 @@ class WorkerKilledError(RuntimeError):
 class Child(Generic[R]):
     """A forked process that does one thing; what comes of it, a result or an exception, is received through a pipe.
 
-    unused: descriptors that the process would inherit and is to close. Raises OSError where there can be no more processes.
+    note: told of it as soon as it is there, so that it can be ended whatever comes next; no signal comes before that. unused:
+    descriptors that the process would inherit and is to close. Raises OSError where there can be no more processes.
     """
 
-    def __init__(self, work: Callable[[], R], unused: Collection[int] = ()) -> None:
+    def __init__(self, work: Callable[[], R], note: Callable[[Child[R]], object], unused: Collection[int] = ()) -> None:
         self.pipe, back = os.pipe()
         _lighten()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # no signal comes before the process is known
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         try:
             self._pid = os.fork()
+            if self._pid == 0:
+                # Were one of its ends still open there, a pipe whose reader is gone would never break.
+                _work(work, back, mask, (self.pipe, *unused))
+            note(self)
         except OSError:
             os.close(self.pipe)
+            gc.unfreeze()
             raise
-        else:
-            if self._pid == 0:
-                # Were one of its ends still open here, a pipe whose reader is gone would never break.
-                for other in (self.pipe, *unused):
-                    os.close(other)
-                _work(work, back, mask)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(back)
@@ -160,7 +160,7 @@ def spread(
             with contextlib.suppress(OSError):
                 for process in range(processes - 1):
                     share = Share(items, queue, done, process, lambda _: None, os.getpid())
-                    children.append(Child(partial(_outcome, function, share), [child.pipe for child in children]))
+                    Child(partial(_outcome, function, share), children.append, [child.pipe for child in children])
             share = Share(items, queue, done, processes - 1, watch)
             outcomes = [_outcome(function, share)]
             outcomes += [_received(child, share) for child in children]
@@ -204,10 +204,12 @@ def _lighten() -> None:
     pa.default_memory_pool().release_unused()
 
 
-def _work(work: Callable[[], object], back: int, mask: Iterable[int]) -> NoReturn:
+def _work(work: Callable[[], object], back: int, mask: Iterable[int], unused: Iterable[int]) -> NoReturn:
     """Do it, tell what came of it, and end without cleaning up what belongs to the process that was forked."""
     code = 1
     try:
+        for descriptor in unused:
+            os.close(descriptor)
         for number in _STOPPING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)

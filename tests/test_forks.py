@@ -322,3 +322,33 @@ def test_any_rows_of_any_parts(tmp_path_factory, groups, bounds, rows):
         found = [batch.column("a").to_pylist() for batch in part.batches({"a": Kind.NUMBER}, workers)]
     assert [cell for cells in found for cell in cells] == list(range(start, stop))
     assert part.rows() == stop - start
+
+
+@needs_linux
+def test_a_signal_that_comes_with_the_process_ends_it_too() -> None:
+    program = """
+import os, signal, sys, time
+from ce_cli import forks
+from ce_cli.render.encoder import Encoder
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+fork = os.fork
+def signalled():
+    pid = fork()
+    if pid:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return pid
+os.fork = signalled
+def take(share):
+    for item in share:
+        time.sleep(60)
+for start in (lambda: forks.spread(take, range(2), 2, lambda done: None), lambda: Encoder(open(os.devnull, "wb"))):
+    try:
+        start()
+    except SystemExit as left:
+        print(left.code)
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        print("no child is left")
+"""
+    assert in_a_fresh_process(program) == 2 * "143\nno child is left\n"

@@ -47,8 +47,11 @@ class Encoder:
             ours.callback(os.close, self._returned)
             os.write(give_back, bytes(range(_SLOTS)))
             ours.enter_context(awaited_children())
-            self._child = Child(partial(_encode, self._memory, given, give_back, raw), [self._give, self._returned])
-            ours.callback(self._child.end)
+            self._child = Child(
+                partial(_encode, self._memory, given, give_back, raw),
+                lambda child: ours.callback(child.end),
+                [self._give, self._returned],
+            )
             self._open = ours.pop_all()
 
     def write(self, rows: pa.RecordBatch) -> None:
