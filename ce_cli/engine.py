@@ -153,16 +153,16 @@ def run(job: Job, sinks: Sequence[RowSink] = (), watcher: Watcher | None = None,
             for sink in sinks:
                 sink.restart()
             gathered = _by_join(job, workers, sinks, watcher)
-        return _with_ids(concluded(job.context, gathered, drop=job.options.on_invalid == "drop"), job, workers)
+        return _with_ids(concluded(job.context, gathered, drop=job.options.on_invalid == "drop"), job)
 
 
-def _with_ids(outcome: Outcome, job: Job, workers: Workers) -> Outcome:
+def _with_ids(outcome: Outcome, job: Job) -> Outcome:
     """Look up the ids of the worst rows where they were verified without being read."""
     rows = [row for _, row, (read, *_) in outcome.state.worst.rows if read is None]
     stored = job.predictions.stored(job.context.layout.ids) if rows else None
     if stored is None:
         return outcome
-    cells = stored.cells(rows, workers)
+    cells = stored.cells(rows)
     return replace(outcome, worst_ids={row: "|".join(parts) for row, parts in cells.items()})
 
 

@@ -83,7 +83,7 @@ class StoredColumns(Protocol):
     def pieces(self) -> Iterator[object]:
         """Yield what is stored, with all that its meaning depends on, in pieces of bounded size."""
 
-    def cells(self, rows: Sequence[int], workers: Workers) -> dict[int, tuple[str, ...]]:
+    def cells(self, rows: Sequence[int]) -> dict[int, tuple[str, ...]]:
         """Return the cells of a few rows (numbers from 0) as text."""
 
 

@@ -183,13 +183,13 @@ class StoredParts:
         for part in self._parts:
             yield from part.pieces()
 
-    def cells(self, rows: Sequence[int], workers: Workers) -> dict[int, tuple[str, ...]]:
+    def cells(self, rows: Sequence[int]) -> dict[int, tuple[str, ...]]:
         """Return the cells of some rows as text."""
         found: dict[int, tuple[str, ...]] = {}
         start = 0
         for part in self._parts:
             inside = [row - start for row in rows if start <= row < start + part.rows]
-            found.update({row + start: cells for row, cells in part.cells(inside, workers).items()})
+            found.update({row + start: cells for row, cells in part.cells(inside).items()})
             start += part.rows
         return found
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+import contextlib
 from typing import TYPE_CHECKING
 
 # What pyarrow.parquet is a thin face of. The face itself imports the file systems of clouds and TLS: 30 ms.
 from pyarrow._parquet import ParquetReader
 
 from ce_cli.readers.arrays import cell_text
+from ce_cli.readers.parquet_pages import FewPages, UnknownPagesError, pages_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,21 +17,25 @@ if TYPE_CHECKING:
 
     from pyarrow._parquet import ColumnChunkMetaData, FileMetaData
 
-    from ce_cli.workers import Workers
-
 _BATCH_ROWS = 1 << 16
 _PIECE_BYTES = 1 << 18
 _READ_BYTES = 1 << 16  # of each column at a time: more only touches more memory
 
 
-def opened(path: Path, categories: Sequence[str] = (), metadata: FileMetaData | None = None) -> ParquetReader:
+def opened(
+    source: Path | FewPages, categories: Sequence[str] = (), metadata: FileMetaData | None = None
+) -> ParquetReader:
     """Return a reader of one file; text columns named in `categories` come as dictionaries. Raises what pyarrow does.
 
     metadata: the footer, where it has been read: that of ten thousand columns takes 10 MB for each row group.
     """
     reader = ParquetReader()
     reader.open(
-        str(path), read_dictionary=list(categories), pre_buffer=False, buffer_size=_READ_BYTES, metadata=metadata
+        source if isinstance(source, FewPages) else str(source),
+        read_dictionary=list(categories),
+        pre_buffer=False,
+        buffer_size=_READ_BYTES,
+        metadata=metadata,
     )
     return reader
 
@@ -77,32 +82,34 @@ class StoredChunks:
                     yield piece
                     left -= len(piece)
 
-    def cells(self, rows: Sequence[int], workers: Workers) -> dict[int, tuple[str, ...]]:
-        """Return the cells of a few rows as text, decoding only the row groups that have them."""
-        sizes = [self._metadata.row_group(group).num_rows for group in self._groups]
-        wanted = []
-        for group, end, size in zip(self._groups, accumulate(sizes), sizes, strict=True):
-            inside = sorted(row for row in rows if end - size <= row < end)
-            if inside:
-                wanted.append((group, end - size, inside))
-        # Those that take longest come first, so that no thread is left with one of them at the end.
-        wanted.sort(key=lambda item: item[1] - item[2][-1])
+    def cells(self, rows: Sequence[int]) -> dict[int, tuple[str, ...]]:
+        """Return the cells of a few rows as text, decoding only the pages that have them."""
         found: dict[int, tuple[str, ...]] = {}
-        for cells in workers.ordered(lambda item: self._cells_of_group(*item), wanted):
-            found.update(cells)
+        start = 0
+        for group in self._groups:
+            stop = start + self._metadata.row_group(group).num_rows
+            inside = sorted(row for row in rows if start <= row < stop)
+            if inside:
+                found.update(self._cells_of_group(group, start, inside))
+            start = stop
         return found
 
     def _cells_of_group(self, group: int, start: int, rows: list[int]) -> dict[int, tuple[str, ...]]:
-        names = list(self._positions)
-        found: dict[int, tuple[str, ...]] = {}
-        for batch in opened(self._path).iter_batches(
-            _BATCH_ROWS, [group], [*self._positions.values()], use_threads=False
-        ):
-            inside = [row for row in rows if start <= row < start + batch.num_rows]
-            for row in inside:
-                found[row] = tuple(cell_text(batch.column(name), row - start) for name in names)
-            start += batch.num_rows
-            if rows[-1] < start:
+        columns = [self._texts(group, at, [row - start for row in rows]) for at in self._positions.values()]
+        return dict(zip(rows, zip(*columns, strict=True), strict=True))
+
+    def _texts(self, group: int, column: int, rows: list[int]) -> list[str]:
+        """Return the cells of some rows of a row group, ascending numbers from 0, in one column."""
+        source: Path | FewPages = self._path
+        with contextlib.suppress(UnknownPagesError):
+            source, rows = pages_with(self._path, self._metadata.row_group(group).column(column), rows)
+        found: list[str] = []
+        start = 0
+        for batch in opened(source, (), self._metadata).iter_batches(_BATCH_ROWS, [group], [column], use_threads=False):
+            stop = start + batch.num_rows
+            found += [cell_text(batch.column(0), row - start) for row in rows if start <= row < stop]
+            start = stop
+            if len(found) == len(rows):
                 break
         return found
 

@@ -18,7 +18,6 @@ from ce_cli.columns import Kind, Layout, Role, Scores
 from ce_cli.errors import CeError
 from ce_cli.readers.align import stored_ids
 from ce_cli.readers.files import open_data
-from ce_cli.workers import Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +58,7 @@ def test_cells_of_any_rows(tmp_path_factory, n, group, rows, text):
     ids_found = found(*both(folder, ids, mine_options=options, other_options=options))
     assert ids_found is not None
     wanted = {row % n for row in rows}
-    with Workers(2) as workers:
-        cells = ids_found.cells(sorted(wanted), workers)
+    cells = ids_found.cells(sorted(wanted))
     assert cells == {row: ((f"k{row * 7}" if text else str(row * 7)),) for row in wanted}
 
 
