@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
@@ -171,10 +172,15 @@ class CsvData:
                 strings_can_be_null=True,
                 true_values=[],
                 false_values=[],
+                check_utf8=not _is_ascii(block),  # cell by cell, which costs more than this look at all of them
             ),
         )
         batch = _one_batch(table)
         return _with_malformed(batch, malformed) if malformed else batch
+
+
+def _is_ascii(block: memoryview | bytes) -> bool:
+    return bool(np.frombuffer(block, dtype=np.uint8).max() < 0x80)
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
