@@ -40,14 +40,14 @@ class Pair(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Validated rows, in C order.
+    """Validated rows.
 
     at: `(n,) int64`, their positions in the pair, None where they are all of it. label: `(n,) float64`, what the task makes
     of it (the class, the probability of the positive class, a target), or `(n, k) float64`, the share of every class.
-    held: `(n, k)`, the scores in the plan's scale, k = 1 for a single one; float32 where they were read so and a kernel takes
-    them piece by piece, else float64. weight: `(n,) float64` >= 0, or None. soft: whether any label lies between two classes.
-    extra: further columns by what they mean, `(n, …)` each. exact: whether all differences of finite scores are known to be
-    float64 numbers.
+    held: `(n, k)`, the scores in the plan's scale, k = 1 for a single one, row by row or column by column in memory; float32
+    where they were read so and a kernel takes them piece by piece, else float64. weight: `(n,) float64` >= 0, or None. soft:
+    whether any label lies between two classes. extra: further columns by what they mean, `(n, …)` each. exact: whether all
+    differences of finite scores are known to be float64 numbers.
     """
 
     at: Ints | None
@@ -60,7 +60,12 @@ class Block(NamedTuple):
 
     @property
     def scores(self) -> Floats:
-        """The scores, `(n, k) float64`."""
+        """The scores, `(n, k) float64`, in C order."""
+        return np.ascontiguousarray(self.held, dtype=np.float64)
+
+    @property
+    def scores_as_held(self) -> Floats:
+        """The same in whatever order they lie, on which numpy's sums along rows depend."""
         return self.held.astype(np.float64, copy=False)
 
     def take(self, rows: Ints | Bools) -> Block:

@@ -119,7 +119,7 @@ def _wanted(sample: RowSample, rows: JudgedRows, part: slice) -> _Some:
     numbers = rows.rows[part]
     at = part.start + sample.wanted(numbers)
     weight = np.ones(len(at)) if rows.weight is None else rows.weight[at]
-    scores = rows.block.held[at].astype(np.float64)
+    scores = np.ascontiguousarray(rows.block.held[at], dtype=np.float64)
     return _Some(len(numbers), at, rows.rows[at], weight, rows.block.label[at], scores)
 
 

@@ -146,7 +146,10 @@ def _shortest(value: float) -> str:
 
 
 def stacked(batch: pa.RecordBatch, names: Sequence[str]) -> npt.NDArray[Any] | None:
-    """Return number columns side by side, `(n, k)` in their dtype; None where they differ in it or any cell is empty."""
+    """Return number columns side by side, `(n, k)` in their dtype; None where they differ in it or any cell is empty.
+
+    They are in C order.
+    """
     part = batch.select(list(names))
     types = set(part.schema.types)
     dtype = _DTYPES.get(types.pop()) if len(types) == 1 else None
@@ -158,6 +161,15 @@ def stacked(batch: pa.RecordBatch, names: Sequence[str]) -> npt.NDArray[Any] | N
     except pa.ArrowException:
         return None
     return np.frombuffer(cells, dtype=dtype).reshape(part.num_rows, part.num_columns)
+
+
+def few_stacked(batch: pa.RecordBatch, names: Sequence[str]) -> npt.NDArray[Any] | None:
+    """Return what `stacked` does, column by column in memory: there, a few of them take a quarter of the time."""
+    columns = [batch.column(name) for name in names]
+    filled = [found for column in columns if not column.null_count and (found := view(column)) is not None]
+    if len(filled) < len(columns) or len({column.type for column in columns}) > 1:
+        return None
+    return np.stack(filled).T
 
 
 def list_size(type_: pa.DataType) -> int | None:

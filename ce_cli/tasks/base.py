@@ -317,10 +317,10 @@ def valid_block(
 ) -> Block:
     """Return the rows that passed every check."""
     if checks.ok is None:
-        return Block(None, encoded.values, np.ascontiguousarray(scores), weight, encoded.soft, exact=exact)
+        return Block(None, encoded.values, scores, weight, encoded.soft, exact=exact)
     at = np.flatnonzero(checks.ok)
     weight = None if weight is None else weight[at]
-    return Block(at, encoded.values[at], np.ascontiguousarray(scores[at]), weight, encoded.soft, exact=exact)
+    return Block(at, encoded.values[at], scores[at], weight, encoded.soft, exact=exact)
 
 
 def slices(pair: Pair, rows: int) -> Iterator[Pair]:

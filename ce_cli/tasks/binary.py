@@ -114,7 +114,7 @@ class BinaryTask(ClassTask):
     def _clipped(self, block: Block) -> tuple[Floats, Bools | None]:
         eps = self._context.plan.eps
         if eps is None:
-            return block.scores, None
+            return block.scores_as_held, None
         scores = np.clip(block.scores, eps, 1 - eps)
         return scores, (scores != block.scores).any(axis=1)
 

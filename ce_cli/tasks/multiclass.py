@@ -9,6 +9,7 @@ import numpy as np
 from ce_cli.block import Objective
 from ce_cli.kernels import gradient, multiclass, smoothing
 from ce_cli.kernels.divergence import divergence
+from ce_cli.kernels.rows import FEW_COLUMNS
 from ce_cli.plan import Scale
 from ce_cli.tasks.classification import ClassScored, ClassTask, Part, in_pieces
 from ce_cli.tasks.rows import check
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 _BLOCK_ROWS = 1 << 16
 _BLOCK_CELLS = 1 << 20
-_KERNEL_CELLS = 1 << 17  # what the arithmetic works on at a time: small enough for the cache
+# What the arithmetic works on at a time: small enough for the cache; of few columns each is, by itself.
+_KERNEL_CELLS = 1 << 17
+_KERNEL_CELLS_OF_FEW = 1 << 19
 
 
 class MulticlassTask(ClassTask):
@@ -38,14 +41,17 @@ class MulticlassTask(ClassTask):
 
     def score(self, block: Block) -> ClassScored:
         """Return the losses of a block."""
-        return in_pieces(self._score, block, max(1, _KERNEL_CELLS // self._context.plan.k))
+        k = self._context.plan.k
+        cells = _KERNEL_CELLS_OF_FEW if k <= FEW_COLUMNS else _KERNEL_CELLS
+        return in_pieces(self._score, block, max(1, cells // k))
 
     def _score(self, block: Block) -> ClassScored:
         if block.label.ndim == 2:
             return self._score_shares(block)
-        label = block.label.astype(np.int64)
-        scores, clipped = block.scores, None
-        eps = self._context.plan.eps
+        plan, label = self._context.plan, block.label.astype(np.int64)
+        plain = not (plan.smoothing or plan.class_weights or plan.gradients)
+        scores, clipped = block.scores_as_held if plain else block.scores, None
+        eps = plan.eps
         if eps is not None:
             scores = np.clip(scores, eps, 1 - eps)
             clipped = multiclass.pick(scores, label) != multiclass.pick(block.scores, label)
@@ -59,7 +65,7 @@ class MulticlassTask(ClassTask):
             judged=None,
             confidence=outcome.confidence,
             outcome=correct,
-            brier=outcome.brier if self._context.plan.k > 2 else outcome.brier * 0.5,
+            brier=outcome.brier if plan.k > 2 else outcome.brier * 0.5,
             parts=(Part(None, label, outcome.loss, outcome.prob_label, None),),
             counted={"clipped": clipped},
             objective=self._objective(scores, label, outcome.loss),

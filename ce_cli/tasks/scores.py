@@ -1,6 +1,6 @@
 """The checks of scores, shared by every task with one score or K of them in a row.
 
-All arrays are `(n, k) float64`, k = 1 for a single score of the positive class.
+All arrays are `(n, k) float64`, k = 1 for a single score of the positive class. Few columns of a file lie column by column.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from ce_cli.checks import Fault
 from ce_cli.kernels.double import differences_are_exact, scaled_by_log
 from ce_cli.kernels.multiclass import log_sum_exp
-from ce_cli.kernels.rows import row_sums
+from ce_cli.kernels.rows import FEW_COLUMNS, row_sums
 from ce_cli.plan import Scale
-from ce_cli.readers.arrays import any_in_row, matrix, numbers, plain, stacked
+from ce_cli.readers.arrays import any_in_row, few_stacked, matrix, numbers, plain, stacked
 from ce_cli.state.extent import extent_of
 from ce_cli.tasks.base import Notes, first_true
 
@@ -38,7 +38,6 @@ TOLERANCE = {
     "float16": math.sqrt(float(np.finfo(np.float16).eps)),
 }
 _WIDEST_TOLERANCE = 0.01
-_FEW_COLUMNS = 8  # which are as fast one by one
 _UNEVEN = 3.5e-4  # from where on a row that is scored as it is does not sum to 1
 _ROUNDING = float(np.finfo(np.float64).eps)  # of a sum, for each term: less is no reason to normalise
 _SENTINELS = (
@@ -58,10 +57,10 @@ _NAMES_OF_SCORES = {
 
 
 def check_held_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[npt.NDArray[Any], Notes]:
-    """Return what `check_scores` does of one label a row; logits that are float32 in the file stay so."""
-    if context.plan.scale is not Scale.LOGITS:
-        return check_scores(context, pair, checks)
+    """Return what `check_scores` does of one label a row, as they lie; logits that are float32 in the file stay so."""
     read = read_scores(context, pair, checks)
+    if context.plan.scale is not Scale.LOGITS:
+        return _checked_probabilities(context, read, checks, sums=True)
     _check_logits(context, read, checks, sums=True)
     # Told from half of the bytes that the kernels get.
     single = read.held.dtype == np.float32 and read.held.shape[1] > 1
@@ -69,7 +68,7 @@ def check_held_scores(context: Context, pair: Pair, checks: RowChecks) -> tuple[
 
 
 def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool = True) -> tuple[Floats, Notes]:
-    """Return the scores of a pair, `(n, k)`: probabilities in [0, 1], or logits, or log-probabilities up to 0.
+    """Return the scores of a pair, `(n, k)` in C order: probabilities in [0, 1], logits, or log-probabilities up to 0.
 
     Rows that are at fault hold anything; `checks` knows them. Percentages come back as probabilities. sums: whether the
     scores of a row are of classes that exclude each other.
@@ -78,13 +77,19 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool 
     if context.plan.scale is Scale.LOGITS:
         _check_logits(context, read, checks, sums=sums)
         return read.scores, Notes()
-    if context.plan.scale is Scale.LOGPROBS:
-        return _check_logprobs(context, read, checks, sums=sums)
-    return _check_probabilities(context, read, checks, sums=sums)
+    scores, notes = _checked_probabilities(context, read, checks, sums=sums)
+    return np.ascontiguousarray(scores), notes
+
+
+def _checked_probabilities(
+    context: Context, read: ReadScores, checks: RowChecks, *, sums: bool
+) -> tuple[Floats, Notes]:
+    check = _check_logprobs if context.plan.scale is Scale.LOGPROBS else _check_probabilities
+    return check(context, read, checks, sums=sums)
 
 
 class ReadScores(NamedTuple):
-    """Scores, `(n, k)`.
+    """Scores, `(n, k)`, as they lie.
 
     held: float32 where the file has that, else float64. raw: as the file has them. extent: theirs, of NaN where one is NaN.
     """
@@ -95,6 +100,11 @@ class ReadScores(NamedTuple):
 
     @property
     def scores(self) -> Floats:
+        """The scores, float64 in C order."""
+        return np.ascontiguousarray(self.held, dtype=np.float64)
+
+    @property
+    def scores_as_held(self) -> Floats:
         """The scores, float64."""
         return self.held.astype(np.float64, copy=False)
 
@@ -104,7 +114,9 @@ def read_scores(context: Context, pair: Pair, checks: RowChecks) -> ReadScores:
     layout = context.layout.scores
     if layout.list_size is not None:
         return _read_list(context, pair.predictions.column(layout.columns[0]), checks)
-    filled = stacked(pair.predictions, layout.columns) if len(layout.columns) > _FEW_COLUMNS else None
+    few = len(layout.columns) <= FEW_COLUMNS
+    single = len(layout.columns) == 1
+    filled = None if single else (few_stacked if few else stacked)(pair.predictions, layout.columns)
     if filled is not None:
         held = _held(filled)
         return _checked(
@@ -117,7 +129,8 @@ def read_scores(context: Context, pair: Pair, checks: RowChecks) -> ReadScores:
     for name, column in zip(layout.columns, parsed, strict=True):
         if column.bad:
             _fail_unreadable(context, checks, name, column.bad, len(column.values))
-    scores = parsed[0].values[:, None] if len(parsed) == 1 else np.stack([column.values for column in parsed], axis=1)
+    values = [column.values for column in parsed]
+    scores = values[0][:, None] if single else np.stack(values).T if few else np.stack(values, axis=1)
     narrow = context.plan.score_dtype in ("float32", "float16")
     raw = scores.astype(context.plan.score_dtype) if narrow else scores
     return _checked(context, ReadScores(scores, raw, extent_of(scores)), checks)
@@ -202,7 +215,7 @@ def _fail_scores(
 
 
 def _check_probabilities(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
-    scores, raw, extent = read.scores, read.raw, read.extent
+    scores, raw, extent = read.scores_as_held, read.raw, read.extent
     percent = context.plan.scale is Scale.PERCENT
     whole = 100.0 if percent else 1.0
     tolerance = TOLERANCE[context.plan.score_dtype]
@@ -310,7 +323,7 @@ def _check_logits(context: Context, read: ReadScores, checks: RowChecks, *, sums
 
 
 def _check_logprobs(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
-    scores, extent = read.scores, read.extent
+    scores, extent = read.scores_as_held, read.extent
     tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
     if not extent.largest <= 0:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ce_cli.kernels import multiclass
+from ce_cli.kernels.rows import FEW_COLUMNS
 from tests.kernels import (
     BITS,
     any_exponent,
@@ -258,23 +259,36 @@ def sample(kernel, k, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("k", [2, 3, 7, 10, 1000])
+@pytest.mark.parametrize("k", [2, 3, 7, 10, 33, 1000])
 @pytest.mark.parametrize("name", ["from_probabilities", "from_logits", "from_logprobs"])
 def test_rows_stand_alone(name, k, dtype):
     kernel = getattr(multiclass, name)
     assert_rows_stand_alone(kernel, *sample(kernel, k, dtype))
 
 
-@pytest.mark.parametrize("k", [3, 10])
-def test_column_major_sources_give_the_same_bits(k):
-    scores, label = sample(multiclass.from_logits, k, np.float64)
-    wider = np.zeros((len(scores), 2 * k))
-    wider[:, ::2] = scores
-    expected = multiclass.from_logits(scores, label)
-    for source in (np.asfortranarray(scores), wider[:, ::2]):
+@pytest.mark.parametrize("k", [2, 3, 10, FEW_COLUMNS])
+@pytest.mark.parametrize("name", ["from_probabilities", "from_logits", "from_logprobs"])
+def test_few_columns_give_the_same_bits_however_they_lie(name, k):
+    kernel = getattr(multiclass, name)
+    scores, label = sample(kernel, k, np.float64)
+    expected = kernel(scores, label)
+    tall, wide_ = np.zeros((3 * len(scores), k), order="F"), np.zeros((len(scores), 2 * k))
+    tall[len(scores) : 2 * len(scores)] = scores
+    wide_[:, ::2] = scores
+    for source in (np.asfortranarray(scores), tall[len(scores) : 2 * len(scores)], wide_[:, ::2]):
         assert not source.flags.c_contiguous
-        for got, wanted in zip(multiclass.from_logits(np.ascontiguousarray(source), label), expected, strict=True):
-            assert got.tobytes() == wanted.tobytes()
+        for got, wanted in zip(kernel(source, label), expected, strict=True):
+            assert got is wanted is None or got.tobytes() == wanted.tobytes()
+        assert multiclass.argmax(source).tolist() == multiclass.argmax(scores).tolist()
+
+
+@given(st.integers(1, 6), st.integers(1, 40), st.data())
+def test_pick_and_argmax_of_any_layout(n, k, data):
+    scores = np.random.default_rng(n * k).integers(0, 5, (n, k)).astype(np.float64)
+    column = np.array(data.draw(st.lists(st.integers(0, k - 1), min_size=n, max_size=n)))
+    for source in (scores, np.asfortranarray(scores), np.repeat(scores, 2, axis=0)[::2]):
+        assert multiclass.pick(source, column).tolist() == [scores[i, column[i]] for i in range(n)]
+        assert multiclass.argmax(source).tolist() == [row.index(max(row)) for row in scores.tolist()]
 
 
 @pytest.mark.parametrize("name", ["from_probabilities", "from_logits", "from_logprobs"])
