@@ -131,12 +131,13 @@ def _cut_for_products(vector: Factor, parts: Floats) -> Floats:
     if top is None:
         parts[:] = 0.0
         return rest
+    left = np.empty_like(rest)
     for part in parts:
         top -= _PRODUCT_BITS
         rounder = math.ldexp(1.5, 52 + top)
         np.add(rest, rounder, out=part)
         part -= rounder
-        rest = rest - part
+        rest = np.subtract(rest, part, out=left)
     return rest
 
 
