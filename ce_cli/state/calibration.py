@@ -53,7 +53,9 @@ class CalibrationBins:
         # Cell 0 of a group holds the probabilities of exactly 0; it counts as part of the first bin.
         self._cells = groups * (bins + 1)
         self._n = np.zeros(self._cells, dtype=np.int64)
-        self._hits = np.zeros(self._cells, dtype=np.int64)
+        # Rows of weight 1 with an outcome of 0 or 1 have two places for each cell, one for either, and are only counted there.
+        self._counts_by_outcome = np.zeros(2 * self._cells, dtype=np.int64)
+        self._prob_by_outcome = ExactSums(2 * self._cells)
         self._sums = {name: ExactSums(self._cells) for name in ("weight", "prob", "outcome", "weight_squares")}
         self._weighted = False
 
@@ -68,12 +70,17 @@ class CalibrationBins:
         cell = self._cell_of(prob)
         if group is not None:
             cell += group * (self._bins + 1)
+        if weight is None and outcome.dtype == np.bool_:
+            place = np.add(2 * cell, outcome, dtype=np.int64)
+            np.add.at(self._counts_by_outcome, place, 1)
+            self._prob_by_outcome.add(prob, place)
+            return
+        self._n += np.bincount(cell, minlength=self._cells)
         if weight is None:
             self._sums["prob"].add(prob, cell)
-            self._add_outcomes(outcome, cell)
+            self._sums["outcome"].add(outcome.astype(np.float64, copy=False), cell)
             return
         self._weighted = True
-        self._n += np.bincount(cell, minlength=self._cells)
         by_weight = factor(weight)
         add_products(self._sums["prob"], factor(prob), by_weight, cell)
         add_products(self._sums["outcome"], factor(outcome.astype(np.float64)), by_weight, cell)
@@ -83,7 +90,8 @@ class CalibrationBins:
     def merge(self, other: CalibrationBins) -> None:
         """Add what another state has seen."""
         self._n += other._n
-        self._hits += other._hits
+        self._counts_by_outcome += other._counts_by_outcome
+        self._prob_by_outcome.merge(other._prob_by_outcome)
         self._weighted |= other._weighted
         for name, sums in self._sums.items():
             sums.merge(other._sums[name])
@@ -92,6 +100,14 @@ class CalibrationBins:
         """Return Σwy of every group."""
         totals = self._totals("outcome")
         return [sum(totals[cells], Fraction(0)) for cells in self._of_groups()]
+
+    def by_outcome(self) -> list[tuple[int, Fraction]]:
+        """Return the number and Σp of the rows whose outcome is false, and of those where it is true.
+
+        Of those of weight 1, with an outcome that was given as bool.
+        """
+        counts, probs = self._counts_by_outcome, self._prob_by_outcome.totals()
+        return [(int(counts[outcome::2].sum()), sum(probs[outcome::2], Fraction(0))) for outcome in (0, 1)]
 
     def l1(self) -> float:
         """Return the expected calibration error Σ_b (W_b/W) |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015)."""
@@ -104,7 +120,7 @@ class CalibrationBins:
     def filled(self) -> list[FilledBin]:
         """Return the bins that have rows, of all groups together."""
         size = self._bins + 1
-        counts = self._n.reshape(self._groups, size).sum(axis=0).tolist()
+        counts = self._counts().reshape(self._groups, size).sum(axis=0).tolist()
         joined = zip(*map(_first_joined, self._over_groups()), strict=True)
         found = []
         for at, (weight, squares, prob, outcome) in enumerate(joined):
@@ -150,7 +166,7 @@ class CalibrationBins:
         prob, outcome = self._totals("prob"), self._totals("outcome")
         if self._weighted:
             return _Columns(self._totals("weight"), self._totals("weight_squares"), prob, outcome)
-        rows = [Fraction(n) for n in self._n.tolist()]
+        rows = [Fraction(n) for n in self._counts().tolist()]
         return _Columns(rows, rows, prob, outcome)
 
     def _of_groups(self) -> list[slice]:
@@ -160,18 +176,15 @@ class CalibrationBins:
     def _totals(self, name: str) -> list[Fraction]:
         totals = self._sums[name].totals()
         if name == "outcome":
-            totals = [total + hits for total, hits in zip(totals, self._hits.tolist(), strict=True)]
+            totals = [total + hits for total, hits in zip(totals, self._counts_by_outcome[1::2].tolist(), strict=True)]
+        if name == "prob":
+            probs = self._prob_by_outcome.totals()
+            totals = [total + low + high for total, low, high in zip(totals, probs[0::2], probs[1::2], strict=True)]
         return totals
 
-    def _add_outcomes(self, outcome: Floats | Bools, cell: Ints) -> None:
-        if outcome.dtype != np.bool_:
-            self._n += np.bincount(cell, minlength=self._cells)
-            self._sums["outcome"].add(outcome.astype(np.float64, copy=False), cell)
-            return
-        by_outcome = np.zeros(2 * self._cells, dtype=np.int64)
-        np.add.at(by_outcome, np.add(2 * cell, outcome, dtype=np.int64), 1)
-        self._n += by_outcome[0::2] + by_outcome[1::2]
-        self._hits += by_outcome[1::2]
+    def _counts(self) -> Ints:
+        """Return the number of rows of every cell."""
+        return self._n + self._counts_by_outcome[0::2] + self._counts_by_outcome[1::2]
 
     def _cell_of(self, prob: Floats) -> Ints:
         """Return 1 + the bin of every probability, 0 for a probability of 0."""

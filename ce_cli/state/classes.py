@@ -35,13 +35,14 @@ class ClassTotals(NamedTuple):
 class LabelledRows(NamedTuple):
     """Rows by the class of their label.
 
-    label: `(n,) int64`. loss: `(n,) float64` nats, may be `inf`. prob: `(n,) float64`, of the label. correct, judged:
-    `(n,) bool` (judged None: all are). share: `(n,) float64`, the part of a soft label that this class has; None for 1.
+    label: `(n,) int64`. loss: `(n,) float64` nats, may be `inf`. prob: `(n,) float64`, of the label; None where others sum it.
+    correct, judged: `(n,) bool` (judged None: all are). share: `(n,) float64`, the part of a soft label that this class has;
+    None for 1.
     """
 
     label: Ints
     loss: Floats
-    prob: Floats
+    prob: Floats | None
     correct: Bools
     judged: Bools | None = None
     share: Floats | None = None
@@ -67,7 +68,8 @@ class ClassSums:
             self._add_weighted("loss", loss[finite], label[finite], None if total is None else total.at(finite))
         else:
             self._add_weighted("loss", loss, label, total, extent)
-        self._add_weighted("prob", rows.prob, label, total)
+        if rows.prob is not None:
+            self._add_weighted("prob", rows.prob, label, total)
         self._count(rows, total)
 
     def _count(self, rows: LabelledRows, weight: Factor | None) -> None:

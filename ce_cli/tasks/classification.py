@@ -12,6 +12,7 @@ import numpy as np
 from ce_cli.block import Objective, RowMean, Scored
 from ce_cli.kernels.divergence import Divergence
 from ce_cli.kernels.smoothing import product
+from ce_cli.plan import Scale
 from ce_cli.readers.arrays import cell_text
 from ce_cli.report import ClassRow, Metric
 from ce_cli.state.calibration import CalibrationBins
@@ -40,12 +41,15 @@ _SHOWN = 3  # classes of a soft label
 
 
 class Part(NamedTuple):
-    """The rows of a block that have a class in their label, and the share of it; None: all rows, 1 each."""
+    """The rows of a block that have a class in their label, and the share of it; None: all rows, 1 each.
+
+    prob: that of the class; None where the bins of calibration sum it.
+    """
 
     at: Ints | None
     label: Ints
     loss: Floats
-    prob: Floats
+    prob: Floats | None
     share: Floats | None
 
 
@@ -112,12 +116,15 @@ class ClassStatistics:
         self.calibration = CalibrationBins(plan.ece_bins)
         self._brier, self._brier_spread = ExactSums(), Spread()
         self._hits = Hits()
+        # Then the bins have, by outcome, the probabilities of the labels: p of the positive ones, 1 - p of the others.
+        self._binned = plan.task == "binary" and plan.single_score and plan.scale in (Scale.PROBS, Scale.PERCENT)
 
     def add(self, scored: ClassScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter
         """Add rows of positive weight."""
         self._hits.add(scored.correct, scored.judged, weight)
+        binned = self._binned and weight is None and scored.outcome.dtype == np.bool_
         for part in scored.parts:
-            self._add_part(part, scored, weight)
+            self._add_part(part._replace(prob=None) if binned else part, scored, weight)
         self.calibration.add(scored.confidence, scored.outcome, weight)
         extent = extent_of(scored.brier)
         self._brier_spread.add(scored.brier, weight, extent)
@@ -134,9 +141,19 @@ class ClassStatistics:
         self._brier_spread.merge(other._brier_spread)
         self._hits.merge(other._hits)
 
+    def totals(self) -> list[ClassTotals]:
+        """Return the sums of every class."""
+        totals = self.classes.totals()
+        if self._binned:
+            negative, positive = totals
+            (misses, of_misses), (_, of_hits) = self.calibration.by_outcome()
+            negative = negative._replace(prob=negative.prob + misses - of_misses)
+            totals = [negative, positive._replace(prob=positive.prob + of_hits)]
+        return totals
+
     def brier(self) -> Fraction:
         """Return Σ w·brier / Σ w."""
-        return self._brier.total() / sum((total.weight for total in self.classes.totals()), Fraction(0))
+        return self._brier.total() / sum((total.weight for total in self.totals()), Fraction(0))
 
     def accuracy(self) -> Fraction | None:
         """Return the weighted share of right predictions among the rows that can be right or wrong; None without any."""
@@ -148,7 +165,7 @@ class ClassStatistics:
         found = {}
         if accuracy is not None:
             found["accuracy"] = without_unit(plan, accuracy, self._hits.standard_error(), self._hits.n - 1)
-        weight = sum((total.weight for total in self.classes.totals()), Fraction(0))
+        weight = sum((total.weight for total in self.totals()), Fraction(0))
         error = self._brier_spread.standard_error(brier, weight)
         found["brier"] = without_unit(plan, brier, error, self._brier_spread.n - 1)
         return found
@@ -268,7 +285,7 @@ def shares(names: tuple[str, ...], cells: Sequence[str]) -> str:
 def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     """Return every figure of a task with classes."""
     gathered: ClassStatistics = state.parts["classes"]
-    totals, unit = gathered.classes.totals(), plan.unit_size
+    totals, unit = gathered.totals(), plan.unit_size
     metrics = mean_metrics(plan, state)
     if plan.smoothing:
         metrics["cross_entropy_unsmoothed"] = Metric(mean_loss(totals, plan.class_weights) / unit)

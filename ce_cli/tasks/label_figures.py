@@ -79,7 +79,7 @@ class CellDivergence(DivergenceStatistics):
 def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     """Return every figure of a multilabel task."""
     gathered: LabelStatistics = state.parts["labels"]
-    totals, unit, calibration = gathered.classes.totals(), plan.unit_size, gathered.calibration
+    totals, unit, calibration = gathered.totals(), plan.unit_size, gathered.calibration
     metrics = mean_metrics(plan, state)
     metrics["cross_entropy_label_sum"] = row_mean(plan, state.parts["means"], "cross_entropy_label_sum")
     if plan.smoothing:

@@ -203,3 +203,29 @@ def test_the_bins_hold_what_is_in_them(data, weighted: bool) -> None:
         assert one.effective == float(total**2 / squares)
         largest = max(largest, abs(mean - rate))
     assert state.largest() == float(largest)
+
+
+@given(
+    st.lists(st.tuples(probs, st.booleans(), st.integers(0, 2)), min_size=1, max_size=40),
+    st.lists(st.tuples(probs, outcomes, st.integers(0, 2)), max_size=10),
+    st.integers(0, 40),
+)
+def test_flags_are_outcomes_of_0_and_1(rows, soft, cut):
+    def state_of(some, dtype):
+        state = CalibrationBins(BINS, 3)
+        if some:
+            prob, outcome, group = zip(*some, strict=True)
+            state.add(np.array(prob), np.array(outcome, dtype=dtype), None, np.array(group, dtype=np.int64))
+        return state
+
+    state = state_of(rows[:cut], np.bool_)
+    for others in (state_of(rows[cut:], np.bool_), state_of(soft, np.float64)):
+        state.merge(others)
+    expected = state_of([*rows, *soft], np.float64)
+    assert state.filled() == expected.filled()
+    assert state.outcomes() == expected.outcomes()
+    assert state.l1_by_group() == expected.l1_by_group()
+    assert (state.l1(), state.l2(), state.l2_debiased()) == (expected.l1(), expected.l2(), expected.l2_debiased())
+    for flag, found in enumerate(state.by_outcome()):
+        own = [Fraction(p) for p, outcome, _ in rows if outcome == flag]
+        assert found == (len(own), sum(own, Fraction(0)))
