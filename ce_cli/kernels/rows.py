@@ -16,9 +16,10 @@ _SHORT = 128
 
 
 def row_sums(values: Floats) -> Floats:
-    """Return Σ_j v_ij: `(n, k) float64`, in C order where k > FEW_COLUMNS, to `(n,)`; pairwise where rows are long."""
+    """Return Σ_j v_ij: `(n, k) float64` to `(n,)`; pairwise where rows are long."""
     k = values.shape[1]
     if k > FEW_COLUMNS:
+        values = np.ascontiguousarray(values)
         total: Floats = np.einsum("ij->i", values) if k <= _SHORT else np.add.reduce(values, axis=1)
         return total
     first, *others = values.T
@@ -29,11 +30,12 @@ def row_sums(values: Floats) -> Floats:
 
 
 def row_squares(values: Floats) -> Floats:
-    """Return Σ_j v_ij²: `(n, k) float64`, in C order where k > FEW_COLUMNS, to `(n,)`; pairwise where rows are long."""
+    """Return Σ_j v_ij²: `(n, k) float64` to `(n,)`; pairwise where rows are long."""
     k = values.shape[1]
     if k > _SHORT:
         return row_sums(np.square(values))
     if k > FEW_COLUMNS:
+        values = np.ascontiguousarray(values)
         total: Floats = np.einsum("ij,ij->i", values, values)
         return total
     first, *others = values.T

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 # What pyarrow.parquet is a thin face of. The face itself imports the file systems of clouds and TLS: 30 ms.
 from pyarrow._parquet import ParquetReader
 
@@ -12,10 +14,12 @@ from ce_cli.readers.arrays import cell_text
 from ce_cli.readers.parquet_pages import FewPages, UnknownPagesError, pages_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pyarrow._parquet import ColumnChunkMetaData, FileMetaData
+
+    from ce_cli.errors import CeError
 
 _BATCH_ROWS = 1 << 16
 _PIECE_BYTES = 1 << 18
@@ -52,7 +56,9 @@ class StoredChunks:
         metadata: FileMetaData,
         positions: Mapping[str, int],
         groups: Sequence[int],
+        unreadable: Callable[[Exception], CeError],
     ) -> None:
+        self._unreadable = unreadable
         self._path = path
         self._metadata = metadata
         self._positions = positions
@@ -83,26 +89,38 @@ class StoredChunks:
                     left -= len(piece)
 
     def cells(self, rows: Sequence[int]) -> dict[int, tuple[str, ...]]:
-        """Return the cells of a few rows as text, decoding only the pages that have them."""
+        """Return the cells of a few rows as text, decoding only the pages that have them. Raises CeError where it cannot."""
         found: dict[int, tuple[str, ...]] = {}
         start = 0
         for group in self._groups:
             stop = start + self._metadata.row_group(group).num_rows
             inside = sorted(row for row in rows if start <= row < stop)
             if inside:
-                found.update(self._cells_of_group(group, start, inside))
+                try:
+                    columns = [
+                        self._texts(group, at, [row - start for row in inside]) for at in self._positions.values()
+                    ]
+                except (pa.ArrowException, OSError) as error:
+                    raise self._unreadable(error) from error
+                found.update(zip(inside, zip(*columns, strict=True), strict=True))
             start = stop
         return found
 
-    def _cells_of_group(self, group: int, start: int, rows: list[int]) -> dict[int, tuple[str, ...]]:
-        columns = [self._texts(group, at, [row - start for row in rows]) for at in self._positions.values()]
-        return dict(zip(rows, zip(*columns, strict=True), strict=True))
-
     def _texts(self, group: int, column: int, rows: list[int]) -> list[str]:
         """Return the cells of some rows of a row group, ascending numbers from 0, in one column."""
-        source: Path | FewPages = self._path
-        with contextlib.suppress(UnknownPagesError):
-            source, rows = pages_with(self._path, self._metadata.row_group(group).column(column), rows)
+        chunk = self._metadata.row_group(group).column(column)
+        # Whatever is wrong with them, the whole column chunk tells.
+        with contextlib.suppress(UnknownPagesError, pa.ArrowException, OSError), self._path.open("rb") as file:
+            pages, values = pages_with(file, chunk, rows)
+            found = self._decoded(pages, group, column, values)
+            if len(found) == len(rows):
+                return found
+        found = self._decoded(self._path, group, column, rows)
+        if len(found) < len(rows):
+            raise pa.ArrowInvalid(f"row group {group} has fewer cells than rows")
+        return found
+
+    def _decoded(self, source: Path | FewPages, group: int, column: int, rows: list[int]) -> list[str]:
         found: list[str] = []
         start = 0
         for batch in opened(source, (), self._metadata).iter_batches(_BATCH_ROWS, [group], [column], use_threads=False):

@@ -118,13 +118,14 @@ class ParquetData:
 
         None where one is nested or may have an empty cell, or where the rows are not those of whole row groups.
         """
-        positions = {self._metadata.schema.column(at).path: at for at in range(self._metadata.num_columns)}
+        every = ((at, self._metadata.schema.column(at)) for at in range(self._metadata.num_columns))
+        positions = {leaf.path: at for at, leaf in every if leaf.name == leaf.path and not leaf.max_repetition_level}
         whole = {self.wanted.start, self.wanted.stop} <= set(self.cuts())
         if not columns or not whole or not positions.keys() >= set(columns):
             return None
         _, groups = self._groups()
         wanted = {name: positions[name] for name in columns}
-        chunks = StoredChunks(self._source.local(), self._metadata, wanted, groups)
+        chunks = StoredChunks(self._source.local(), self._metadata, wanted, groups, self._unreadable)
         return chunks if chunks.all_filled() else None
 
     def _decoded(

@@ -11,20 +11,26 @@ from __future__ import annotations
 
 import io
 import os
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from pyarrow._parquet import ColumnChunkMetaData
 
-_STORED_BYTES, _DATA, _DICTIONARY, _DATA_V2 = 3, 5, 7, 8  # fields of a page header
-_VALUES, _ENCODING = 1, {_DATA: 2, _DATA_V2: 4}  # fields of the header of a data page
+_TYPE, _STORED_BYTES = 1, 3  # fields of a page header
+_DICTIONARY = 2  # types of pages
+_HEADERS = {0: 5, _DICTIONARY: 7, 3: 8}  # by the type of the page, the field that has the header of that type
+_VALUES, _ENCODINGS = 1, {0: 2, 3: 4}  # fields of the headers of data pages
 _PLAIN = 0
+_MOST_PAGES = 1 << 10  # more take longer to look at than to decode
+_DEEPEST = 8
 
 # Types of fields in the compact protocol; of numbers from 16 to 64 bits all are stored in the same way.
 _STOP, _TRUE, _FALSE, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _STRUCT = 0, 1, 2, 3, (4, 5, 6), 7, 8, 12
+_LONGEST_NUMBER = 10  # bytes
 
 
 class UnknownPagesError(ValueError):
@@ -41,11 +47,14 @@ class _Page(NamedTuple):
 
 
 class FewPages(io.RawIOBase):
-    """What reads like a file of this size that has some bytes at one place, and nothing after them."""
+    """What reads like a file of the same size that has some pages of it, one after another, at one place, and then ends."""
 
-    def __init__(self, size: int, start: int, content: bytes) -> None:
+    def __init__(self, file: BinaryIO, start: int, pages: Sequence[_Page]) -> None:
         super().__init__()
-        self._size, self._start, self._content = size, start, content
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        self._pages = pages
+        self._starts = [*accumulate((page.stop - page.start for page in pages), initial=start)]
         self._at = 0
 
     def readable(self) -> bool:
@@ -63,32 +72,42 @@ class FewPages(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the bytes from there on."""
-        first = self._at - self._start
-        piece = self._content[first : None if size < 0 else first + size] if first >= 0 else b""
-        self._at += len(piece)
-        return piece
+        end = self._size if size < 0 else self._at + size
+        pieces = []
+        first = bisect_right(self._starts, self._at) - 1
+        for page, start in zip(self._pages[max(0, first) :], self._starts[max(0, first) :], strict=False):
+            skipped = self._at - start
+            wanted = min(page.stop - page.start, end - start) - skipped
+            if skipped < 0 or wanted <= 0:
+                break
+            self._file.seek(page.start + skipped)
+            pieces.append(self._file.read(wanted))
+            self._at += len(pieces[-1])
+        return b"".join(pieces)
 
 
-def pages_with(path: Path, chunk: ColumnChunkMetaData, rows: Sequence[int]) -> tuple[FewPages, list[int]]:
+def pages_with(file: BinaryIO, chunk: ColumnChunkMetaData, rows: Sequence[int]) -> tuple[FewPages, list[int]]:
     """Return a file that has the pages of some rows alone in the column chunk, and which values of these they are.
 
     rows: numbers from 0 within the row group, ascending; the column is not nested, and none of its cells is empty. Raises
     UnknownPagesError.
     """
-    with path.open("rb") as file:
-        dictionary, pages = None, []
-        for page in _pages(file, chunk):
-            if page.values is None:
-                dictionary = page
-            else:
-                pages.append(page)
-        if sum(page.values or 0 for page in pages) != chunk.num_values:
-            raise UnknownPagesError(f"expected pages of {chunk.num_values} values")
-        kept, values = _kept(pages, rows)
-        if dictionary is not None and any(page.coded for page in kept):
-            kept = [dictionary, *kept]
-        content = b"".join(_bytes(file, page) for page in kept)
-        return FewPages(file.seek(0, os.SEEK_END), _start(chunk), content), values
+    dictionary, pages = None, []
+    for page in _pages(file, chunk):
+        if page.values is not None:
+            pages.append(page)
+        elif dictionary is None and not pages:
+            dictionary = page
+        else:
+            raise UnknownPagesError("a dictionary comes late")
+        if len(pages) > _MOST_PAGES:
+            raise UnknownPagesError("there are too many pages")
+    if sum(page.values or 0 for page in pages) != chunk.num_values:
+        raise UnknownPagesError(f"expected pages of {chunk.num_values} values")
+    kept, values = _kept(pages, rows)
+    if dictionary is not None and any(page.coded for page in kept):
+        kept = [dictionary, *kept]
+    return FewPages(file, _start(chunk), kept), values
 
 
 def _kept(pages: Sequence[_Page], rows: Sequence[int]) -> tuple[list[_Page], list[int]]:
@@ -107,11 +126,6 @@ def _kept(pages: Sequence[_Page], rows: Sequence[int]) -> tuple[list[_Page], lis
     return kept, values
 
 
-def _bytes(file: BinaryIO, page: _Page) -> bytes:
-    file.seek(page.start)
-    return file.read(page.stop - page.start)
-
-
 def _start(chunk: ColumnChunkMetaData) -> int:
     return int(chunk.dictionary_page_offset or chunk.data_page_offset)
 
@@ -122,19 +136,31 @@ def _pages(file: BinaryIO, chunk: ColumnChunkMetaData) -> Iterator[_Page]:
     while start < end:
         file.seek(start)
         header = _struct(file)
-        stop = file.tell() + header.get(_STORED_BYTES, -1)
-        if stop <= start:
-            raise UnknownPagesError("a page header tells no size")
-        if _DICTIONARY in header:
-            yield _Page(start, stop, None, coded=False)
-        for kind in _ENCODING.keys() & header.keys():
-            data = header[kind]
-            yield _Page(start, stop, data.get(_VALUES, 0), data.get(_ENCODING[kind]) != _PLAIN)
+        kind, stop = _number(header, _TYPE), file.tell() + _number(header, _STORED_BYTES)
+        if not start < stop <= end:
+            raise UnknownPagesError("a page does not end within the column chunk")
+        if kind in _HEADERS:  # others are passed over
+            own = header.get(_HEADERS[kind])
+            if not isinstance(own, dict):
+                raise UnknownPagesError("a page has no header of its type")
+            if kind == _DICTIONARY:
+                yield _Page(start, stop, None, coded=False)
+            else:
+                yield _Page(start, stop, _number(own, _VALUES), _number(own, _ENCODINGS[kind]) != _PLAIN)
         start = stop
 
 
-def _struct(file: BinaryIO) -> dict[int, Any]:
+def _number(fields: dict[int, Any], field: int) -> int:
+    found = fields.get(field)
+    if not isinstance(found, int) or found < 0:
+        raise UnknownPagesError(f"field {field} of a page header is no number from 0 on")
+    return found
+
+
+def _struct(file: BinaryIO, depth: int = 0) -> dict[int, Any]:
     """Read the fields of a struct that are numbers or structs themselves."""
+    if depth > _DEEPEST:
+        raise UnknownPagesError("a page header is too deep")
     fields: dict[int, Any] = {}
     number = 0
     while (head := _byte(file)) != _STOP:
@@ -143,12 +169,18 @@ def _struct(file: BinaryIO) -> dict[int, Any]:
         if kind in _INTEGERS:
             fields[number] = _integer(file)
         elif kind == _STRUCT:
-            fields[number] = _struct(file)
+            fields[number] = _struct(file, depth + 1)
         elif kind in (_BYTE, _DOUBLE, _BINARY):
-            file.seek({_BYTE: 1, _DOUBLE: 8}.get(kind) or _unsigned(file), os.SEEK_CUR)
+            _skip(file, {_BYTE: 1, _DOUBLE: 8}.get(kind) or _unsigned(file))
         elif kind not in (_TRUE, _FALSE):
             raise UnknownPagesError(f"a page header has a field of type {kind}")
     return fields
+
+
+def _skip(file: BinaryIO, size: int) -> None:
+    if size >> 31:
+        raise UnknownPagesError("a page header is too long")
+    file.seek(size, os.SEEK_CUR)
 
 
 def _integer(file: BinaryIO) -> int:
@@ -159,11 +191,13 @@ def _integer(file: BinaryIO) -> int:
 
 def _unsigned(file: BinaryIO) -> int:
     """Read an integer, seven bits a byte, of which the last has no eighth."""
-    number = shift = 0
-    while (byte := _byte(file)) > 127:
-        number |= (byte & 127) << shift
-        shift += 7
-    return number | byte << shift
+    number = 0
+    for place in range(_LONGEST_NUMBER):
+        byte = _byte(file)
+        number |= (byte & 127) << (7 * place)
+        if byte < 128:
+            return number
+    raise UnknownPagesError("a page header has too long a number")
 
 
 def _byte(file: BinaryIO) -> int:

@@ -115,8 +115,8 @@ class BinaryTask(ClassTask):
         eps = self._context.plan.eps
         if eps is None:
             return block.scores_as_held, None
-        scores = np.clip(block.scores, eps, 1 - eps)
-        return scores, (scores != block.scores).any(axis=1)
+        scores = np.clip(block.scores_as_held, eps, 1 - eps)
+        return scores, (scores != block.scores_as_held).any(axis=1)
 
     def _outcome(self, scores: Floats) -> BinaryOutcome:
         return both_sides(self._context.plan, scores)

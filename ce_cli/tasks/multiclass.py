@@ -49,12 +49,12 @@ class MulticlassTask(ClassTask):
         if block.label.ndim == 2:
             return self._score_shares(block)
         plan, label = self._context.plan, block.label.astype(np.int64)
-        plain = not (plan.smoothing or plan.class_weights or plan.gradients)
-        scores, clipped = block.scores_as_held if plain else block.scores, None
-        eps = plan.eps
-        if eps is not None:
-            scores = np.clip(scores, eps, 1 - eps)
-            clipped = multiclass.pick(scores, label) != multiclass.pick(block.scores, label)
+        # Smoothing and gradients sum along rows in ways that depend on how these lie.
+        read = block.scores if plan.smoothing or plan.gradients else block.scores_as_held
+        scores, clipped = read, None
+        if plan.eps is not None:
+            scores = np.clip(read, plan.eps, 1 - plan.eps)
+            clipped = multiclass.pick(scores, label) != multiclass.pick(read, label)
         outcome = self._outcome(scores, label, exact=block.exact)
         correct = outcome.predicted == label
         return ClassScored(

@@ -114,9 +114,8 @@ def read_scores(context: Context, pair: Pair, checks: RowChecks) -> ReadScores:
     layout = context.layout.scores
     if layout.list_size is not None:
         return _read_list(context, pair.predictions.column(layout.columns[0]), checks)
-    few = len(layout.columns) <= FEW_COLUMNS
-    single = len(layout.columns) == 1
-    filled = None if single else (few_stacked if few else stacked)(pair.predictions, layout.columns)
+    stack = few_stacked if len(layout.columns) <= FEW_COLUMNS else stacked
+    filled = stack(pair.predictions, layout.columns) if len(layout.columns) > 1 else None
     if filled is not None:
         held = _held(filled)
         return _checked(
@@ -129,11 +128,17 @@ def read_scores(context: Context, pair: Pair, checks: RowChecks) -> ReadScores:
     for name, column in zip(layout.columns, parsed, strict=True):
         if column.bad:
             _fail_unreadable(context, checks, name, column.bad, len(column.values))
-    values = [column.values for column in parsed]
-    scores = values[0][:, None] if single else np.stack(values).T if few else np.stack(values, axis=1)
+    scores = _side_by_side([column.values for column in parsed])
     narrow = context.plan.score_dtype in ("float32", "float16")
     raw = scores.astype(context.plan.score_dtype) if narrow else scores
     return _checked(context, ReadScores(scores, raw, extent_of(scores)), checks)
+
+
+def _side_by_side(columns: list[Floats]) -> Floats:
+    """Return `(n,)` each as `(n, k)`: few of them column by column in memory."""
+    if len(columns) == 1:
+        return columns[0][:, None]
+    return np.stack(columns).T if len(columns) <= FEW_COLUMNS else np.stack(columns, axis=1)
 
 
 def _read_list(context: Context, column: pa.Array, checks: RowChecks) -> ReadScores:
