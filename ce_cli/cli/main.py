@@ -16,6 +16,8 @@ from ce_cli.process import leave_on_terminate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SHOWN_BYTES = 40
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code."""
@@ -37,6 +39,12 @@ def run(arguments: Sequence[str]) -> int:
         return guarded(forget_stdout, ExitCode.OK)
     except (KeyboardInterrupt, click.Abort):
         return int(ExitCode.INTERRUPTED)
+    except UnicodeDecodeError as error:  # text of a Parquet file, which is decoded where it is needed
+        message = f"a text cell is not UTF-8: {error.object[:_SHOWN_BYTES]!r}"
+        told = fail(
+            "unreadable_file", message, hint="write the text columns as UTF-8, or as binary columns what is no text"
+        )
+        return guarded(partial(show_error, told, as_json=display["json"]), ExitCode.ERROR)
     except OSError as error:  # a disk that is full, an output that went away: reading has errors of its own
         told = fail("unwritable_output", error.strerror or str(error), file=error.filename)
         return guarded(partial(show_error, told, as_json=display["json"]), ExitCode.ERROR)

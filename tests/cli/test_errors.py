@@ -546,3 +546,16 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     write(tmp_path, p=PREDICTIONS, l=LABELS)
     (tmp_path / "p.csv").chmod(0)
     assert ce("p.csv", "-l", "l.csv", cwd=tmp_path, expect=2).codes == ["unreadable_file"]
+
+
+@pytest.mark.parametrize("column", ["id", "label"])
+def test_text_of_a_parquet_file_that_is_not_utf8(column: str, tmp_path: Path) -> None:
+    bad = pa.StringArray.from_buffers(
+        3, pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0])), pa.py_buffer(b"ab\xe9t\xe9")
+    )
+    columns = {"id": pa.array(["1", "2", "3"]), "prob": pa.array([0.9, 0.2, 0.6]), "label": pa.array(["1", "0", "1"])}
+    pq.write_table(pa.table({**columns, column: bad}), tmp_path / "p.parquet")
+    done = ce("p.parquet", "--json", cwd=tmp_path, expect=2)
+    assert done.codes == ["unreadable_file"]
+    assert r"\xe9t\xe9" in done.err
+    assert "not UTF-8" in done.err
