@@ -41,9 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         return int(ExitCode.INTERRUPTED)
     except UnicodeDecodeError as error:  # text of a Parquet file, which is decoded where it is needed
         message = f"a text cell is not UTF-8: {error.object[:_SHOWN_BYTES]!r}"
-        told = fail(
-            "unreadable_file", message, hint="write the text columns as UTF-8, or as binary columns what is no text"
-        )
+        told = fail("unreadable_file", message, hint="write the text columns of the Parquet file as UTF-8")
         return guarded(partial(show_error, told, as_json=display["json"]), ExitCode.ERROR)
     except OSError as error:  # a disk that is full, an output that went away: reading has errors of its own
         told = fail("unwritable_output", error.strerror or str(error), file=error.filename)

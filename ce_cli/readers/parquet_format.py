@@ -118,13 +118,16 @@ class ParquetData:
 
         None where one is nested or may have an empty cell, or where the rows are not those of whole row groups.
         """
-        every = ((at, self._metadata.schema.column(at)) for at in range(self._metadata.num_columns))
-        positions = {leaf.path: at for at, leaf in every if leaf.name == leaf.path and not leaf.max_repetition_level}
+        schema, flat = self._metadata.schema, {}
+        for at in range(self._metadata.num_columns):
+            leaf = schema.column(at)
+            if leaf.name in columns and leaf.path == leaf.name and not leaf.max_repetition_level:
+                flat[leaf.name] = at
         whole = {self.wanted.start, self.wanted.stop} <= set(self.cuts())
-        if not columns or not whole or not positions.keys() >= set(columns):
+        if not columns or not whole or not flat.keys() >= set(columns):
             return None
         _, groups = self._groups()
-        wanted = {name: positions[name] for name in columns}
+        wanted = {name: flat[name] for name in columns}
         chunks = StoredChunks(self._source.local(), self._metadata, wanted, groups, self._unreadable)
         return chunks if chunks.all_filled() else None
 

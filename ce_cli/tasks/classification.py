@@ -116,7 +116,7 @@ class ClassStatistics:
         self.calibration = CalibrationBins(plan.ece_bins)
         self._brier, self._brier_spread = ExactSums(), Spread()
         self._hits = Hits()
-        # Then the bins have, by outcome, the probabilities of the labels: p of the positive ones, 1 - p of the others.
+        # Whether the bins have, by outcome, what labels were given: p the positive ones, 1 - p the others.
         self._binned = plan.task == "binary" and plan.single_score and plan.scale in (Scale.PROBS, Scale.PERCENT)
 
     def add(self, scored: ClassScored, weight: Floats | None, rows: Ints) -> None:  # noqa: ARG002 - rows do not matter

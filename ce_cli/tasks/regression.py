@@ -288,7 +288,7 @@ class RegressionTask:
         """Return the scores of the bins, and what a distribution has outside them."""
         if self._own.dist is None:
             return (*check_scores(self._context, pair, checks), None)
-        read = read_scores(self._context, pair, checks).scores
+        read = np.ascontiguousarray(read_scores(self._context, pair, checks).scores)
         mean, std = self._moments(read, checks)
         log_mass, outside = kernel.masses(mean, std, self._edges, self._own.dist)
         nowhere = ~any_in_row(log_mass > -np.inf)

@@ -76,7 +76,7 @@ def check_scores(context: Context, pair: Pair, checks: RowChecks, *, sums: bool 
     read = read_scores(context, pair, checks)
     if context.plan.scale is Scale.LOGITS:
         _check_logits(context, read, checks, sums=sums)
-        return read.scores, Notes()
+        return np.ascontiguousarray(read.scores), Notes()
     scores, notes = _checked_probabilities(context, read, checks, sums=sums)
     return np.ascontiguousarray(scores), notes
 
@@ -100,11 +100,6 @@ class ReadScores(NamedTuple):
 
     @property
     def scores(self) -> Floats:
-        """The scores, float64 in C order."""
-        return np.ascontiguousarray(self.held, dtype=np.float64)
-
-    @property
-    def scores_as_held(self) -> Floats:
         """The scores, float64."""
         return self.held.astype(np.float64, copy=False)
 
@@ -220,7 +215,7 @@ def _fail_scores(
 
 
 def _check_probabilities(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
-    scores, raw, extent = read.scores_as_held, read.raw, read.extent
+    scores, raw, extent = read.scores, read.raw, read.extent
     percent = context.plan.scale is Scale.PERCENT
     whole = 100.0 if percent else 1.0
     tolerance = TOLERANCE[context.plan.score_dtype]
@@ -328,7 +323,7 @@ def _check_logits(context: Context, read: ReadScores, checks: RowChecks, *, sums
 
 
 def _check_logprobs(context: Context, read: ReadScores, checks: RowChecks, *, sums: bool) -> tuple[Floats, Notes]:
-    scores, extent = read.scores_as_held, read.extent
+    scores, extent = read.scores, read.extent
     tolerance = TOLERANCE[context.plan.score_dtype]
     above = None
     if not extent.largest <= 0:

@@ -350,7 +350,9 @@ def test_windows_1252_late_in_a_large_file(tmp_path: Path) -> None:
     rows = [f"{number},name,0.5,1\n" for number in range(400_000)]
     rows[399_000] = "399000,caf\xe9,0.5,1\n"
     write(tmp_path, p=("id,name,prob,label\n" + "".join(rows)).encode("cp1252"))
-    assert ce("p.csv", "--label-col", "name", "--positive", "name", cwd=tmp_path, expect=2).codes == ["unreadable_file"]
+    options = ("--label-col", "name", "--positive", "name", "--json")
+    error = ce("p.csv", *options, cwd=tmp_path, expect=2).json["error"]
+    assert (error["code"], error["file"], error["message"]) == ("unreadable_file", "p.csv", "this is not UTF-8 text")
 
 
 def test_truncated_gzip(tmp_path: Path) -> None:
