@@ -82,7 +82,7 @@ def _judge(context: Context, options: Options, state: EvalState, report: Report)
     bins: CalibrationBins = state.parts["labels" if plan.task == "multilabel" else "classes"].calibration
     columns, units = sample.units(sample.events)
     events, n_used = _events(columns, units), len(units.of_row)
-    metrics = {"ece_max": Metric(bins.largest())}
+    metrics = {"ece_max": Metric(bins.errors().largest)}
     section: dict[str, Any] = {
         "of": _OF[plan.task],
         "n": sample.events.seen,

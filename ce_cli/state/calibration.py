@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ce_cli.state.cell_sums import CellSums
 from ce_cli.state.exact import ExactSums
 from ce_cli.state.fractions import square_root, to_float
 from ce_cli.state.products import add_products, factor
@@ -18,13 +19,30 @@ if TYPE_CHECKING:
 _NEAR = 2.0**-20  # far more than the rounding of p·B, for any number of bins up to 2**32
 
 
+class CalibrationErrors(NamedTuple):
+    """What bins tell of how far the rate of outcomes is from what was predicted.
+
+    l1: the expected calibration error Σ_b (W_b/W) |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015).
+    l2: √(Σ_b (W_b/W) (ȳ_b - p̄_b)²).
+    l2_debiased: √max(0, Σ_b (W_b/W) [(ȳ_b - p̄_b)² - ȳ_b(1 - ȳ_b)/(n_b - 1)]) over the bins with n_b >= 2 (Kumar, Liang & Ma,
+    "Verified uncertainty calibration", 2019). With weights, n_b is the effective number of rows of the bin, (Σw)²/Σw² (Kish
+    1965), and bins with fewer than 2 are left out.
+    largest: the maximum calibration error max_b |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015).
+    """
+
+    l1: float
+    l2: float
+    l2_debiased: float
+    largest: float
+
+
 class _Columns(NamedTuple):
     """Σw, Σw², Σwp and Σwy of some cells, those of probabilities of 0 before those of the bins."""
 
-    weight: list[Fraction]
-    squares: list[Fraction]
-    prob: list[Fraction]
-    outcome: list[Fraction]
+    weight: CellSums
+    squares: CellSums
+    prob: CellSums
+    outcome: CellSums
 
 
 class FilledBin(NamedTuple):
@@ -98,24 +116,30 @@ class CalibrationBins:
 
     def outcomes(self) -> list[Fraction]:
         """Return Σwy of every group."""
-        totals = self._totals("outcome")
-        return [sum(totals[cells], Fraction(0)) for cells in self._of_groups()]
+        outcomes = self._outcomes()
+        return [outcomes.some(cells).total() for cells in self._of_groups()]
 
-    def by_outcome(self) -> list[tuple[int, Fraction]]:
-        """Return the number and Σp of the rows whose outcome is false, and of those where it is true.
+    def probs_of_outcomes(self) -> CellSums:
+        """Return Σ(1-p) of the rows whose outcome is false, and Σp of those where it is true.
 
         Of those of weight 1, with an outcome that was given as bool.
         """
-        counts, probs = self._counts_by_outcome, self._prob_by_outcome.totals()
-        return [(int(counts[outcome::2].sum()), sum(probs[outcome::2], Fraction(0))) for outcome in (0, 1)]
+        misses = int(self._counts_by_outcome[0::2].sum())
+        low, high = self._by_outcome()
+        return CellSums([-sum(low.units), sum(high.units)], low.exponent) + CellSums([misses, 0])
 
-    def l1(self) -> float:
-        """Return the expected calibration error Σ_b (W_b/W) |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015)."""
-        return _l1(self._filled())
-
-    def largest(self) -> float:
-        """Return the maximum calibration error max_b |ȳ_b - p̄_b| (Naeini, Cooper & Hauskrecht 2015)."""
-        return to_float(max(abs(gap) for _, gap, _, _ in self._filled()))
+    def errors(self) -> CalibrationErrors:
+        """Return the errors over the bins of all groups together; 0 without rows."""
+        filled = _filled(self._over_groups())
+        squares, debiased = Fraction(0), Fraction(0)
+        for share, gap, rate, n in filled:
+            squares += gap**2 * share
+            if n >= 2:
+                debiased += share * (gap**2 - rate * (1 - rate) / (n - 1))
+        largest = max((abs(gap) for _, gap, _, _ in filled), default=Fraction(0))
+        return CalibrationErrors(
+            _l1(filled), square_root(squares), square_root(max(Fraction(0), debiased)), to_float(largest)
+        )
 
     def filled(self) -> list[FilledBin]:
         """Return the bins that have rows, of all groups together."""
@@ -132,55 +156,41 @@ class CalibrationBins:
         return found
 
     def l1_by_group(self) -> list[float]:
-        """Return the same for each group alone, 0 for one without rows."""
+        """Return the expected calibration error of each group alone, 0 for one without rows."""
         columns = self._columns()
-        return [_l1(_filled(_Columns(*(column[cells] for column in columns)))) for cells in self._of_groups()]
-
-    def l2(self) -> float:
-        """Return √(Σ_b (W_b/W) (ȳ_b - p̄_b)²)."""
-        return square_root(sum((gap**2 * share for share, gap, _, _ in self._filled()), Fraction(0)))
-
-    def l2_debiased(self) -> float:
-        """Return √max(0, Σ_b (W_b/W) [(ȳ_b - p̄_b)² - ȳ_b(1 - ȳ_b)/(n_b - 1)]) over the bins with n_b >= 2.
-
-        Source: Kumar, Liang & Ma, "Verified uncertainty calibration" (2019). With weights, n_b is the effective number of
-        rows of the bin, (Σw)²/Σw² (Kish 1965), and bins with fewer than 2 are left out.
-        """
-        total = Fraction(0)
-        for share, gap, rate, n in self._filled():
-            if n >= 2:
-                total += share * (gap**2 - rate * (1 - rate) / (n - 1))
-        return square_root(max(Fraction(0), total))
-
-    def _filled(self) -> list[tuple[Fraction, Fraction, Fraction, Fraction]]:
-        """Return what `_filled` does of all groups together."""
-        return _filled(self._over_groups())
+        return [_l1(_filled(_Columns(*(column.some(cells) for column in columns)))) for cells in self._of_groups()]
 
     def _over_groups(self) -> _Columns:
         """Return the sums of every cell over all groups."""
         size = self._bins + 1
-        return _Columns(*([sum(column[at::size], Fraction(0)) for at in range(size)] for column in self._columns()))
+        cells = [slice(at, None, size) for at in range(size)]
+        return _Columns(
+            *(CellSums([sum(column.units[of]) for of in cells], column.exponent) for column in self._columns())
+        )
 
     def _columns(self) -> _Columns:
         """Return the sums of every cell."""
-        prob, outcome = self._totals("prob"), self._totals("outcome")
+        low, high = self._by_outcome()
+        prob = self._sums["prob"].by_cell() + low + high
         if self._weighted:
-            return _Columns(self._totals("weight"), self._totals("weight_squares"), prob, outcome)
-        rows = [Fraction(n) for n in self._counts().tolist()]
-        return _Columns(rows, rows, prob, outcome)
+            return _Columns(
+                self._sums["weight"].by_cell(), self._sums["weight_squares"].by_cell(), prob, self._outcomes()
+            )
+        rows = CellSums(self._counts().tolist())
+        return _Columns(rows, rows, prob, self._outcomes())
 
     def _of_groups(self) -> list[slice]:
         size = self._bins + 1
         return [slice(start, start + size) for start in range(0, self._cells, size)]
 
-    def _totals(self, name: str) -> list[Fraction]:
-        totals = self._sums[name].totals()
-        if name == "outcome":
-            totals = [total + hits for total, hits in zip(totals, self._counts_by_outcome[1::2].tolist(), strict=True)]
-        if name == "prob":
-            probs = self._prob_by_outcome.totals()
-            totals = [total + low + high for total, low, high in zip(totals, probs[0::2], probs[1::2], strict=True)]
-        return totals
+    def _by_outcome(self) -> tuple[CellSums, CellSums]:
+        """Return Σp of every cell, of its rows whose outcome is false and of those where it is true."""
+        sums = self._prob_by_outcome.by_cell()
+        return sums.some(slice(0, None, 2)), sums.some(slice(1, None, 2))
+
+    def _outcomes(self) -> CellSums:
+        """Return Σwy of every cell."""
+        return self._sums["outcome"].by_cell() + CellSums(self._counts_by_outcome[1::2].tolist())
 
     def _counts(self) -> Ints:
         """Return the number of rows of every cell."""
@@ -213,7 +223,8 @@ def _filled(columns: _Columns) -> list[tuple[Fraction, Fraction, Fraction, Fract
     ]
 
 
-def _first_joined(cells: list[Fraction]) -> list[Fraction]:
+def _first_joined(sums: CellSums) -> list[Fraction]:
+    cells = sums.fractions()
     return [cells[0] + cells[1], *cells[2:]]
 
 

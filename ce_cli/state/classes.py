@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ce_cli.state.cell_sums import CellSums
 from ce_cli.state.exact import ExactSums
 from ce_cli.state.extent import extent_of
 from ce_cli.state.products import Factor, add_products, factor
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.state.extent import Extent
 
@@ -21,15 +20,15 @@ _SUMS = ("weight", "loss", "prob", "correct", "judged")
 
 
 class ClassTotals(NamedTuple):
-    """Exact sums over the rows of one class; `infinite` counts the rows whose loss is not in `loss`."""
+    """Exact sums over the rows of each class; `infinite` counts the rows whose loss is not in `loss`."""
 
-    n: int
-    weight: Fraction
-    loss: Fraction
-    prob: Fraction
-    correct: Fraction
-    judged: Fraction
-    infinite: int
+    n: list[int]
+    weight: CellSums
+    loss: CellSums
+    prob: CellSums
+    correct: CellSums
+    judged: CellSums
+    infinite: list[int]
 
 
 class LabelledRows(NamedTuple):
@@ -95,15 +94,12 @@ class ClassSums:
         for name, counts in self._ones.items():
             counts += other._ones[name]
 
-    def totals(self) -> list[ClassTotals]:
+    def totals(self) -> ClassTotals:
         """Return the sums of every class, in the order of the classes."""
-        sums = {name: self._sums[name].totals() for name in _SUMS}
+        sums = {name: self._sums[name].by_cell() for name in _SUMS}
         for name, counts in self._ones.items():
-            sums[name] = [total + count for total, count in zip(sums[name], counts.tolist(), strict=True)]
-        return [
-            ClassTotals(*row)
-            for row in zip(self._n.tolist(), *(sums[name] for name in _SUMS), self._infinite.tolist(), strict=True)
-        ]
+            sums[name] += CellSums(counts.tolist())
+        return ClassTotals(n=self._n.tolist(), infinite=self._infinite.tolist(), **sums)
 
     def _add_weighted(
         self, name: str, values: Floats, label: Ints, weight: Factor | None, extent: Extent | None = None

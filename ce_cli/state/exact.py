@@ -10,16 +10,18 @@ reproducible summation" (2015); here nothing is dropped, so the sum is exact.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ce_cli.state.extent import extent_of, top_exponent
-from ce_cli.state.limbs import MANTISSA_BITS, Chosen, Integers, Limbs, quotient, scaled
+from ce_cli.state.limbs import MANTISSA_BITS, Chosen, Integers, Limbs
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from ce_cli.arrays import Floats, Ints
+    from ce_cli.state.cell_sums import CellSums
     from ce_cli.state.extent import Extent
     from ce_cli.state.limbs import Into, Totals
 
@@ -159,13 +161,17 @@ class ExactSums(Adder):
             raise ValueError(f"expected {self.cells} cells, but got {other.cells}")
         self._totals.merge(other._totals)
 
+    def by_cell(self) -> CellSums:
+        """Return the exact sums."""
+        return self._totals.by_cell()
+
     def totals(self) -> list[Fraction]:
         """Return the exact sum of every cell."""
-        return self._totals.totals()
+        return self.by_cell().fractions()
 
     def total(self) -> Fraction:
         """Return the exact sum over all cells."""
-        return sum(self.totals(), Fraction(0))
+        return self.by_cell().total()
 
 
 class GrowingSums:
@@ -192,15 +198,15 @@ class GrowingSums:
 
     def totals(self) -> list[Fraction]:
         """Return the exact sum of every cell."""
-        return self._limbs.totals()[: self.cells]
+        return self._by_cell().fractions()
 
     def rounded(self) -> tuple[Floats, Fraction]:
         """Return the nearest float64 of the sum of every cell, and the exact sum over all of them; faster than `totals`."""
-        units, exponent = self._limbs.units()
-        units = units[: self.cells]
-        scale = 1 << abs(exponent)
-        floats = [quotient(unit, scale) if exponent < 0 else quotient(unit * scale, 1) for unit in units]
-        return np.array(floats, dtype=np.float64), scaled(sum(units), exponent)
+        sums = self._by_cell()
+        return np.array(sums.floats(), dtype=np.float64), sums.total()
+
+    def _by_cell(self) -> CellSums:
+        return self._limbs.by_cell().some(slice(self.cells))
 
 
 def _modulo(number: int) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from ce_cli.state.cell_sums import CellSums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ class Totals(Into, Protocol):
     def merge(self, other: Any) -> None:
         """Add other sums of the same form."""
 
-    def totals(self) -> list[Fraction]:
+    def by_cell(self) -> CellSums:
         """Return the sums."""
 
 
@@ -62,9 +63,9 @@ class Integers:
         """Add other sums."""
         self.values = [one + two for one, two in zip(self.values, other.values, strict=True)]
 
-    def totals(self) -> list[Fraction]:
+    def by_cell(self) -> CellSums:
         """Return the sums."""
-        return [Fraction(value, 1 << _FINEST) for value in self.values]
+        return CellSums(self.values, -_FINEST)
 
 
 class Limbs:
@@ -121,13 +122,8 @@ class Limbs:
             self._limb(limb)[:] += parts
         self._uncarried = 1
 
-    def totals(self) -> list[Fraction]:
+    def by_cell(self) -> CellSums:
         """Return the sums."""
-        units, exponent = self.units()
-        return [scaled(unit, exponent) for unit in units]
-
-    def units(self) -> tuple[list[int], int]:
-        """Return the sums as integers in units of a power of two, and its exponent."""
         lowest = min(self._limbs, default=0)
         sums = [0] * self._cells
         for limb, parts in self._limbs.items():
@@ -135,7 +131,7 @@ class Limbs:
             there = np.flatnonzero(parts)
             for cell, part in zip(there.tolist(), parts[there].tolist(), strict=True):
                 sums[cell] += part << shift
-        return sums, lowest * _LIMB_BITS
+        return CellSums(sums, lowest * _LIMB_BITS)
 
     def _limb(self, limb: int) -> Ints:
         parts = self._limbs.get(limb)
@@ -179,16 +175,3 @@ class Chosen:
         """Add value * 2**exponent to one cell."""
         unit = math.frexp(value)[1] - MANTISSA_BITS
         self._limbs.add_at(self._cells[cell : cell + 1], [int(math.ldexp(value, -unit))], unit, exponent)
-
-
-def quotient(number: int, divisor: int) -> float:
-    """Return the nearest float64 of a quotient, ±inf beyond its range."""
-    try:
-        return number / divisor  # rounded once, whatever the size of the integers
-    except OverflowError:
-        return math.inf if number > 0 else -math.inf
-
-
-def scaled(number: int, exponent: int) -> Fraction:
-    """Return number * 2**exponent."""
-    return Fraction(number << exponent) if exponent >= 0 else Fraction(number, 1 << -exponent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ from ce_cli.tasks.base import Coded, Summary, mean_metrics, with_errors, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from fractions import Fraction
 
     from ce_cli.arrays import Bools, Floats, Ints
     from ce_cli.block import Block, Pair
@@ -141,31 +141,25 @@ class ClassStatistics:
         self._brier_spread.merge(other._brier_spread)
         self._hits.merge(other._hits)
 
-    def totals(self) -> list[ClassTotals]:
+    def totals(self) -> ClassTotals:
         """Return the sums of every class."""
         totals = self.classes.totals()
-        if self._binned:
-            negative, positive = totals
-            (misses, of_misses), (_, of_hits) = self.calibration.by_outcome()
-            negative = negative._replace(prob=negative.prob + misses - of_misses)
-            totals = [negative, positive._replace(prob=positive.prob + of_hits)]
-        return totals
+        return totals._replace(prob=totals.prob + self.calibration.probs_of_outcomes()) if self._binned else totals
 
-    def brier(self) -> Fraction:
+    def brier(self, weight: Fraction) -> Fraction:
         """Return Σ w·brier / Σ w."""
-        return self._brier.total() / sum((total.weight for total in self.totals()), Fraction(0))
+        return self._brier.total() / weight
 
     def accuracy(self) -> Fraction | None:
         """Return the weighted share of right predictions among the rows that can be right or wrong; None without any."""
         return self._hits.rate()
 
-    def row_metrics(self, plan: EvalPlan) -> dict[str, Metric]:
-        """Return accuracy and Brier score, with their intervals where rows are independent."""
-        accuracy, brier = self.accuracy(), self.brier()
+    def row_metrics(self, plan: EvalPlan, weight: Fraction) -> dict[str, Metric]:
+        """Return accuracy and Brier score, with their intervals where rows are independent; weight: Σw."""
+        accuracy, brier = self.accuracy(), self.brier(weight)
         found = {}
         if accuracy is not None:
             found["accuracy"] = without_unit(plan, accuracy, self._hits.standard_error(), self._hits.n - 1)
-        weight = sum((total.weight for total in self.totals()), Fraction(0))
         error = self._brier_spread.standard_error(brier, weight)
         found["brier"] = without_unit(plan, brier, error, self._brier_spread.n - 1)
         return found
@@ -214,14 +208,14 @@ class DivergenceStatistics:
         for name, sums in self._sums.items():
             sums.merge(other._sums[name])
 
-    def means(self, totals: list[ClassTotals], unit: float, *, everywhere: bool) -> dict[str, Metric]:
+    def means(self, totals: ClassTotals, unit: float, *, everywhere: bool) -> dict[str, Metric]:
         """Return the weighted means over all rows, in the report's unit; the last only where rows were added everywhere."""
-        weight = sum((total.weight for total in totals), Fraction(0))
+        weight = totals.weight.total()
         if not self.seen or not weight:
             return {}
         entropy, kl, js, loss = (self._sums[name].total() for name in self._sums)
-        infinite = self._infinite or any(total.infinite for total in totals)
-        kl += sum((total.loss for total in totals), Fraction(0)) - loss if not everywhere else 0
+        infinite = self._infinite or any(totals.infinite)
+        kl += totals.loss.total() - loss if not everywhere else 0
         return {
             "label_entropy": Metric(to_float(entropy / weight) / unit),
             "kl_divergence": Metric(math.inf if infinite else to_float(kl / weight) / unit),
@@ -290,13 +284,10 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     if plan.smoothing:
         metrics["cross_entropy_unsmoothed"] = Metric(mean_loss(totals, plan.class_weights) / unit)
     metrics.update(macro(totals, unit))
-    metrics.update(gathered.row_metrics(plan))
+    metrics.update(gathered.row_metrics(plan, totals.weight.total()))
     metrics.update(against_prior(totals, mean_loss(totals, None) / unit, unit))
     metrics.update(state.parts["divergence"].means(totals, unit, everywhere=plan.soft))
-    calibration = gathered.calibration
-    metrics["ece"] = Metric(calibration.l1())
-    metrics["ece_l2"] = Metric(calibration.l2())
-    metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
+    metrics.update(calibration_errors(gathered.calibration))
     if "means" in state.parts:
         metrics = with_errors(plan, metrics, state.parts["means"])
     return Summary(metrics, with_gradients(class_rows(plan.classes, totals, unit), plan, state))
@@ -312,29 +303,35 @@ def with_gradients(rows: tuple[ClassRow, ...], plan: EvalPlan, state: EvalState)
     return tuple(row._replace(mean_gradient=mean) for row, mean in zip(rows, both, strict=True))
 
 
-def mean_loss(totals: list[ClassTotals], class_weights: tuple[float, ...] | None) -> float:
+def mean_loss(totals: ClassTotals, class_weights: tuple[float, ...] | None) -> float:
     """Return the mean loss in nats without smoothing, with or without class weights."""
-    factors = [Fraction(1)] * len(totals) if class_weights is None else [Fraction(weight) for weight in class_weights]
-    if any(total.infinite and factor for total, factor in zip(totals, factors, strict=True)):
+    factors = (1.0,) * len(totals.n) if class_weights is None else class_weights
+    if any(infinite and factor for infinite, factor in zip(totals.infinite, factors, strict=True)):
         return math.inf
-    weight = sum((total.weight * factor for total, factor in zip(totals, factors, strict=True)), Fraction(0))
-    loss = sum((total.loss * factor for total, factor in zip(totals, factors, strict=True)), Fraction(0))
-    return to_float(loss / weight) if weight else math.inf
+    weight = totals.weight.weighted(factors)
+    return to_float(totals.loss.weighted(factors) / weight) if weight else math.inf
 
 
-def macro(totals: list[ClassTotals], unit: float) -> dict[str, Metric]:
+def macro(totals: ClassTotals, unit: float) -> dict[str, Metric]:
     """Return the unweighted mean of the losses of the classes that have rows."""
-    there = [total for total in totals if total.weight]
-    if any(total.infinite for total in there):
+    if any(totals.infinite):
         return {"macro_cross_entropy": Metric(math.inf)}
-    mean = sum((total.loss / total.weight for total in there), Fraction(0)) / len(there)
-    return {"macro_cross_entropy": Metric(to_float(mean) / unit)}
+    return {"macro_cross_entropy": Metric(to_float(totals.loss.mean_over(totals.weight)) / unit)}
 
 
-def against_prior(totals: list[ClassTotals], loss: float, unit: float) -> dict[str, Metric]:
+def calibration_errors(bins: CalibrationBins) -> dict[str, Metric]:
+    """Return the calibration errors that every report has."""
+    errors = bins.errors()
+    return {
+        "ece": Metric(errors.l1),
+        "ece_l2": Metric(errors.l2),
+        "ece_l2_debiased": Metric(errors.l2_debiased),
+    }
+
+
+def against_prior(totals: ClassTotals, loss: float, unit: float) -> dict[str, Metric]:
     """Return the entropy of the label frequencies and what the loss is beside it; nothing where it is 0."""
-    weight = sum((total.weight for total in totals), Fraction(0))
-    shares = [to_float(total.weight / weight) for total in totals if total.weight]
+    shares = [share for share in totals.weight.shares() if share]
     prior = math.fsum(-share * math.log(share) for share in shares) / unit
     if len(shares) < 2 or prior == 0:
         return {}
@@ -346,26 +343,24 @@ def against_prior(totals: list[ClassTotals], loss: float, unit: float) -> dict[s
     }
 
 
-def class_rows(names: tuple[str, ...], totals: list[ClassTotals], unit: float) -> tuple[ClassRow, ...]:
+def class_rows(names: tuple[str, ...], totals: ClassTotals, unit: float) -> tuple[ClassRow, ...]:
     """Return what every class contributes."""
-    everything = sum((total.loss for total in totals), Fraction(0))
-    infinite = any(total.infinite for total in totals)
-    rows = []
-    for name, total in zip(names, totals, strict=True):
-        there = bool(total.weight)
-        loss = math.inf if total.infinite else to_float(total.loss / total.weight) / unit if there else None
-        rows.append(
-            ClassRow(
-                name=name,
-                n=total.n,
-                weight=to_float(total.weight),
-                cross_entropy=loss,
-                share_of_loss=None if infinite or not everything or not there else to_float(total.loss / everything),
-                mean_prob=to_float(total.prob / total.weight) if there else None,
-                recall=to_float(total.correct / total.judged) if total.judged else None,
-            )
-        )
-    return tuple(rows)
+    nothing: list[float | None] = [None] * len(names)
+    losses = totals.loss.over(totals.weight)
+    shares = nothing if any(totals.infinite) or not totals.loss.total() else totals.loss.shares()
+    columns = (
+        names,
+        totals.n,
+        totals.weight.floats(),
+        [
+            math.inf if infinite else None if loss is None else loss / unit
+            for loss, infinite in zip(losses, totals.infinite, strict=True)
+        ],
+        [None if loss is None else share for loss, share in zip(losses, shares, strict=True)],
+        totals.prob.over(totals.weight),
+        totals.correct.over(totals.judged),
+    )
+    return tuple(ClassRow(*row) for row in zip(*columns, strict=True))
 
 
 def in_pieces(score: Callable[[Block], ClassScored], block: Block, rows: int) -> ClassScored:

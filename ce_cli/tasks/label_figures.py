@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from ce_cli.tasks.base import Summary, mean_metrics, row_mean, with_errors
 from ce_cli.tasks.classification import (
     ClassStatistics,
     DivergenceStatistics,
+    calibration_errors,
     class_rows,
     macro,
     mean_loss,
@@ -24,6 +24,8 @@ from ce_cli.tasks.classification import (
 )
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from ce_cli.arrays import Floats, Ints
     from ce_cli.plan import EvalPlan
     from ce_cli.report import ClassRow
@@ -88,23 +90,21 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
     accuracy = gathered.accuracy()
     if accuracy is not None:
         metrics["accuracy"] = Metric(to_float(accuracy))
-    metrics["brier"] = Metric(to_float(gathered.brier()))
-    positive = calibration.outcomes()
-    entropies = [_entropy(total.weight, held) for total, held in zip(totals, positive, strict=True)]
+    metrics["brier"] = Metric(to_float(gathered.brier(totals.weight.total())))
+    weights, positive = totals.weight.fractions(), calibration.outcomes()
+    entropies = [_entropy(weight, held) for weight, held in zip(weights, positive, strict=True)]
     metrics.update(_against_priors(totals, entropies, mean_loss(totals, None), unit))
     metrics.update(state.parts["divergence"].means(totals, unit, everywhere=False))
-    metrics["ece"] = Metric(calibration.l1())
-    metrics["ece_l2"] = Metric(calibration.l2())
-    metrics["ece_l2_debiased"] = Metric(calibration.l2_debiased())
+    metrics.update(calibration_errors(calibration))
     metrics = with_errors(plan, metrics, state.parts["means"])
     rows = tuple(
-        _label_row(row, total, held, entropy / unit, ece)
-        for row, total, held, entropy, ece in zip(
-            class_rows(plan.classes, totals, unit), totals, positive, entropies, calibration.l1_by_group(), strict=True
+        _label_row(row, weight, held, entropy / unit, ece)
+        for row, weight, held, entropy, ece in zip(
+            class_rows(plan.classes, totals, unit), weights, positive, entropies, calibration.l1_by_group(), strict=True
         )
     )
     rows = with_gradients(rows, plan, state)
-    return Summary(metrics, rows, {"cells": sum(total.n for total in totals)})
+    return Summary(metrics, rows, {"cells": sum(totals.n)})
 
 
 def _entropy(weight: Fraction, positive: Fraction) -> float:
@@ -113,10 +113,9 @@ def _entropy(weight: Fraction, positive: Fraction) -> float:
     return math.fsum(-share * math.log(share) for share in shares) + 0.0
 
 
-def _against_priors(totals: list[ClassTotals], entropies: list[float], loss: float, unit: float) -> dict[str, Metric]:
+def _against_priors(totals: ClassTotals, entropies: list[float], loss: float, unit: float) -> dict[str, Metric]:
     """Return the loss of always predicting the prevalence of each label, and what the loss is beside it."""
-    weight = sum((total.weight for total in totals), Fraction(0))
-    prior = math.fsum(to_float(total.weight / weight) * one for total, one in zip(totals, entropies, strict=True))
+    prior = math.fsum(share * one for share, one in zip(totals.weight.shares(), entropies, strict=True))
     if prior == 0:
         return {}
     return {
@@ -126,9 +125,9 @@ def _against_priors(totals: list[ClassTotals], entropies: list[float], loss: flo
     }
 
 
-def _label_row(row: ClassRow, total: ClassTotals, positive: Fraction, prior: float, ece: float) -> ClassRow:
+def _label_row(row: ClassRow, weight: Fraction, positive: Fraction, prior: float, ece: float) -> ClassRow:
     """Return a row with what a label of its own has beside what every class has."""
     if row.cross_entropy is None:
         return row
     skill = 1 - row.cross_entropy / prior if prior else None
-    return row._replace(prevalence=to_float(positive / total.weight), skill=skill, ece=ece)
+    return row._replace(prevalence=to_float(positive / weight), skill=skill, ece=ece)

@@ -65,9 +65,9 @@ def assert_root(got: float, square: Fraction):
 
 
 def assert_agrees(state, expected):
-    assert state.l1() == expected[0]
-    assert_root(state.l2(), expected[1])
-    assert_root(state.l2_debiased(), expected[2])
+    assert state.errors().l1 == expected[0]
+    assert_root(state.errors().l2, expected[1])
+    assert_root(state.errors().l2_debiased, expected[2])
 
 
 @given(st.lists(st.tuples(probs, outcomes), min_size=1, max_size=40))
@@ -104,23 +104,23 @@ def test_many_random_probabilities(bins):
     cell = np.searchsorted(edges, prob, side="left")
     rows = [np.flatnonzero(cell == number) for number in range(bins)]
     expected = math.fsum(abs(math.fsum(outcome[at] - prob[at])) for at in rows) / 4000
-    assert calibration_of(prob, outcome, bins=bins).l1() == pytest.approx(expected, rel=1e-12)
+    assert calibration_of(prob, outcome, bins=bins).errors().l1 == pytest.approx(expected, rel=1e-12)
 
 
 def test_an_edge_counts_in_the_bin_below_it():
     # 1/3 is the right edge of the fifth bin, where it meets 0.3; just above it, it is alone in the sixth.
     together = calibration_of([0.3, 1 / 3], [0.0, 1.0])
     apart = calibration_of([0.3, math.nextafter(1 / 3, 1)], [0.0, 1.0])
-    assert together.l1() == pytest.approx(0.5 - (0.3 + 1 / 3) / 2, rel=1e-15)
-    assert apart.l1() == pytest.approx((0.3 + 2 / 3) / 2, rel=1e-15)
+    assert together.errors().l1 == pytest.approx(0.5 - (0.3 + 1 / 3) / 2, rel=1e-15)
+    assert apart.errors().l1 == pytest.approx((0.3 + 2 / 3) / 2, rel=1e-15)
 
 
 def test_zero_is_in_the_first_bin_and_one_in_the_last():
-    assert calibration_of([0.0, 1 / BINS, 1.0, 14.5 / BINS], [1.0, 0.0, 0.0, 1.0]).l1() == pytest.approx(
+    assert calibration_of([0.0, 1 / BINS, 1.0, 14.5 / BINS], [1.0, 0.0, 0.0, 1.0]).errors().l1 == pytest.approx(
         (abs(1 - 1 / BINS) + abs(1 - 29.5 / BINS)) / 4, rel=1e-14
     )
     state = calibration_of([0.0, 5e-324, 1.0, 1 - 2.0**-53], [0.0, 0.0, 1.0, 1.0])
-    assert state.l2_debiased() == state.l2() == pytest.approx(2.0**-54 / math.sqrt(2), rel=1e-12)
+    assert state.errors().l2_debiased == state.errors().l2 == pytest.approx(2.0**-54 / math.sqrt(2), rel=1e-12)
 
 
 def test_one_bin_is_the_distance_of_the_means():
@@ -128,8 +128,8 @@ def test_one_bin_is_the_distance_of_the_means():
     prob, outcome, weight = generator.random(300), generator.integers(0, 2, 300).astype(float), generator.random(300)
     state = calibration_of(prob, outcome, weight, bins=1)
     expected = abs(np.average(outcome, weights=weight) - np.average(prob, weights=weight))
-    assert state.l1() == pytest.approx(expected, rel=1e-12)
-    assert state.l2() == pytest.approx(expected, rel=1e-12)
+    assert state.errors().l1 == pytest.approx(expected, rel=1e-12)
+    assert state.errors().l2 == pytest.approx(expected, rel=1e-12)
 
 
 def test_constant_forecasts_leave_the_brier_score_as_the_decomposition_says():
@@ -140,19 +140,19 @@ def test_constant_forecasts_leave_the_brier_score_as_the_decomposition_says():
     rates = {p: outcome[prob == p].mean() for p in np.unique(prob)}
     within = np.mean([rates[p] * (1 - rates[p]) for p in prob])
     state = calibration_of(prob, outcome)
-    assert state.l2() ** 2 + within == pytest.approx(brier_score_loss(outcome, prob), rel=1e-12)
+    assert state.errors().l2 ** 2 + within == pytest.approx(brier_score_loss(outcome, prob), rel=1e-12)
 
 
 def test_bins_with_a_single_row_are_left_out_of_the_debiased_error():
     state = calibration_of([0.01, 0.5, 0.51], [1.0, 1.0, 0.0])
-    assert state.l2_debiased() == 0.0
-    assert calibration_of([0.01], [1.0]).l2_debiased() == 0.0
-    assert calibration_of([0.01], [1.0]).l2() == pytest.approx(0.99)
+    assert state.errors().l2_debiased == 0.0
+    assert calibration_of([0.01], [1.0]).errors().l2_debiased == 0.0
+    assert calibration_of([0.01], [1.0]).errors().l2 == pytest.approx(0.99)
 
 
 def test_without_rows_there_is_no_error():
     state = CalibrationBins(BINS)
-    assert (state.l1(), state.l2(), state.l2_debiased()) == (0.0, 0.0, 0.0)
+    assert state.errors()[:3] == (0.0, 0.0, 0.0)
 
 
 @given(
@@ -172,7 +172,7 @@ def test_groups_have_bins_of_their_own_beside_the_common_ones(rows, cut, weighte
     state.merge(rest)
     by = [row[2] if weighted else 1.0 for row in rows]
     together = calibration_of([row[0] for row in rows], [row[1] for row in rows], by if weighted else None)
-    assert (state.l1(), state.l2(), state.l2_debiased()) == (together.l1(), together.l2(), together.l2_debiased())
+    assert state.errors()[:3] == together.errors()[:3]
     for group, (l1, outcome) in enumerate(zip(state.l1_by_group(), state.outcomes(), strict=True)):
         own = [(row[0], row[1], weight) for row, weight in zip(rows, by, strict=True) if row[3] == group]
         assert outcome == sum((Fraction(y) * Fraction(w) for _, y, w in own), Fraction(0))
@@ -202,7 +202,7 @@ def test_the_bins_hold_what_is_in_them(data, weighted: bool) -> None:
         assert (one.predicted, one.observed, one.weight) == (float(mean), float(rate), float(total))
         assert one.effective == float(total**2 / squares)
         largest = max(largest, abs(mean - rate))
-    assert state.largest() == float(largest)
+    assert state.errors().largest == float(largest)
 
 
 @given(
@@ -225,7 +225,6 @@ def test_flags_are_outcomes_of_0_and_1(rows, soft, cut):
     assert state.filled() == expected.filled()
     assert state.outcomes() == expected.outcomes()
     assert state.l1_by_group() == expected.l1_by_group()
-    assert (state.l1(), state.l2(), state.l2_debiased()) == (expected.l1(), expected.l2(), expected.l2_debiased())
-    for flag, found in enumerate(state.by_outcome()):
-        own = [Fraction(p) for p, outcome, _ in rows if outcome == flag]
-        assert found == (len(own), sum(own, Fraction(0)))
+    assert state.errors()[:3] == expected.errors()[:3]
+    misses, hits = ([Fraction(p) for p, outcome, _ in rows if outcome == flag] for flag in (False, True))
+    assert state.probs_of_outcomes().fractions() == [sum(1 - p for p in misses), sum(hits)]

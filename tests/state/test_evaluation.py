@@ -20,6 +20,7 @@ from ce_cli.checks import Fault, Faults
 from ce_cli.kernels.divergence import Divergence
 from ce_cli.plan import EvalPlan, Scale
 from ce_cli.state.calibration import CalibrationBins
+from ce_cli.state.cell_sums import CellSums
 from ce_cli.state.classes import ClassSums, ClassTotals, LabelledRows
 from ce_cli.state.evaluation import EvalState
 from ce_cli.state.exact import ExactSums
@@ -142,7 +143,7 @@ class CalibrationLaw:
 
     @staticmethod
     def result(state):
-        return state.l1(), state.l2(), state.l2_debiased()
+        return state.errors()
 
 
 class HistogramLaw:
@@ -212,7 +213,8 @@ class DivergenceLaw:
 
     @staticmethod
     def result(state):
-        totals = [ClassTotals(1, Fraction(2), Fraction(1, 3), Fraction(0), Fraction(0), Fraction(0), 0)]
+        nothing = CellSums([0])
+        totals = ClassTotals([1], CellSums([2]), CellSums([3], -2), nothing, nothing, nothing, [0])
         return state.seen, state.means(totals, 1.0, everywhere=True), state.means(totals, 1.0, everywhere=False)
 
 
@@ -254,9 +256,10 @@ class EvaluationLaw:
             state.scored,
             state.max_row_sum_error,
         )
-        return (
-            parts if state.scored == 0 else (*parts, state.parts["classes"].brier(), state.parts["classes"].accuracy())
-        )
+        if state.scored == 0:
+            return parts
+        classes = state.parts["classes"]
+        return (*parts, classes.brier(classes.totals().weight.total()), classes.accuracy())
 
 
 def scored_of(rows) -> ClassScored:
@@ -415,10 +418,10 @@ def test_against_scikit_learn(weighted):
         accuracy_score(label, probs.argmax(axis=1), sample_weight=by), **close
     )
     multiclass_brier = brier_score_loss(label, probs, sample_weight=by, scale_by_half=False)
-    assert to_float(state.parts["classes"].brier()) == pytest.approx(multiclass_brier, **close)
-    totals = state.parts["classes"].classes.totals()
-    mass = sum(total.weight for total in totals)
-    shares = [float(total.weight / mass) for total in totals]
+    weights = state.parts["classes"].totals().weight
+    brier = state.parts["classes"].brier(weights.total())
+    assert to_float(brier) == pytest.approx(multiclass_brier, **close)
+    shares = [float(part / weights.total()) for part in weights.fractions()]
     prior = -sum(share * math.log(share) for share in shares)
     skill = 1 - to_float(state.loss.mean()) / prior
     assert skill == pytest.approx(d2_log_loss_score(label, probs, sample_weight=by), rel=1e-12)
@@ -466,11 +469,12 @@ def test_shares_of_soft_labels_go_to_their_classes():
         by = np.ones(3) if weight is None else weight
         state = empty()
         state.update(scored, weight, np.arange(3), lambda chosen: [() for _ in chosen])
-        first, second, third = state.parts["classes"].classes.totals()
-        assert first.weight == Fraction(0.75 * by[0] + 0.25 * by[2])
-        assert first.loss == Fraction(0.75 * by[0] * 1 + 0.25 * by[2] * 4)
-        assert second.weight == Fraction(0.25 * by[0] + by[1] + 0.75 * by[2])
-        assert third.n == third.weight == 0
+        totals = state.parts["classes"].classes.totals()
+        first, second, third = totals.weight.fractions()
+        assert first == Fraction(0.75 * by[0] + 0.25 * by[2])
+        assert second == Fraction(0.25 * by[0] + by[1] + 0.75 * by[2])
+        assert third == totals.n[2] == 0
+        assert totals.loss.fractions()[0] == Fraction(0.75 * by[0] * 1 + 0.25 * by[2] * 4)
 
 
 def test_an_empty_block_changes_nothing():
