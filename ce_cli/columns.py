@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -90,8 +90,7 @@ class Role(NamedTuple):
     kind: Kind
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Layout:
+class Layout(NamedTuple):
     """What every column was taken for. `ids` are the shared key columns; none means alignment by position or one file.
 
     labels: one column, or one for each class; none where a task has no labels. roles: further columns of a task, by what
@@ -107,7 +106,7 @@ class Layout:
     alignment: str  # "id", "position", or "file" where labels and scores stand in one file
     label_ids: tuple[str, ...] = ()  # how the labels file spells the ids
     label_kind: Kind = Kind.CATEGORY
-    roles: Mapping[str, Role] = field(default_factory=dict)
+    roles: Mapping[str, Role] = {}
 
     @property
     def label(self) -> str:

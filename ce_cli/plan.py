@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from ce_cli._version import __version__
 from ce_cli.errors import CeError, Problem
@@ -47,7 +47,7 @@ class Scale(Enum):
     POINT = "point"  # one number
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Options:
     """The options of an evaluation, as the command line spells them; None means not given."""
 
@@ -304,8 +304,7 @@ def flag(name: str) -> str:
     return "--no-header" if name == "header" else "--" + name.replace("_", "-")
 
 
-@dataclass(frozen=True, slots=True)
-class EvalPlan:
+class EvalPlan(NamedTuple):
     """What was decided about one evaluation. States refuse to merge across different plans.
 
     classes: names in the order of the scores; a binary task has (negative, positive). scale: of the scores. score_dtype:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ce_cli.errors import fail
@@ -104,10 +103,10 @@ def prepare(
     context = classes.prepare(request) if name == _CLASSES else TASKS[name]().prepare(request)
     further = dict(further_roles(request.predictions, request.labels, options))
     if further:
-        context = context._replace(layout=replace(context.layout, roles={**context.layout.roles, **further}))
+        context = context._replace(layout=context.layout._replace(roles={**context.layout.roles, **further}))
     if options.cluster is not None:
         details = (*context.plan.details, ("cluster", options.cluster))
-        context = context._replace(plan=replace(context.plan, details=details))
+        context = context._replace(plan=context.plan._replace(details=details))
     if any(part.quantiles for parts in parse_all(options.by) for part in parts):
         from ce_cli.judging.slice_edges import quantile_edges
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ce_cli.errors import fail
 
@@ -16,8 +15,7 @@ _CUT = re.compile(r"(?P<column>.+):(?P<how>quantiles|edges)=(?P<what>.*)", re.DO
 _MOST_QUANTILES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
+class Criterion(NamedTuple):
     """A column, by its cells, by `quantiles` of its numbers or between `edges`; `text` is how it was asked for."""
 
     text: str

@@ -144,7 +144,7 @@ def _beside_reference(name: str, data: DataSet, reference: Entrant, options: Opt
     weight = None if context.layout.weight_side != "labels" else there.find(context.layout.weight or "")
     if weight is not None:
         roles[OWN_WEIGHT] = Role(weight, "predictions", Kind.NUMBER)
-    layout = replace(context.layout, roles={**context.layout.roles, **roles})
+    layout = context.layout._replace(roles={**context.layout.roles, **roles})
     return Entrant(name, data, reference.predictions, context._replace(layout=layout), own)
 
 

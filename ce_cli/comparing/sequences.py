@@ -90,7 +90,7 @@ def _with_sequences(entrant: Entrant, *, by_place: bool) -> Entrant:
         context = prepare(entrant.predictions, entrant.labels, options)
     if entrant.labels is None and options.models == ():
         alignment = "position" if by_place else "id"
-    plan = replace(context.plan, alignment=alignment)
+    plan = context.plan._replace(alignment=alignment)
     return entrant._replace(context=context._replace(plan=plan, keeps_sequences=True), options=options)
 
 

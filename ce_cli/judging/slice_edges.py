@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def quantile_edges(request: Request, layout: Layout) -> Mapping[str, tuple[float
 def _quantiles(request: Request, layout: Layout, part: Criterion, count: int) -> tuple[float, ...]:
     """Return numbers of the column, each the lowest of a part of about the same size, without those that repeat."""
     role = layout.roles[f"by:{part.column}"]
-    only = replace(layout, scores=Scores((), (), None), weight=None, weight_side=None, roles={"by": role})
+    only = layout._replace(scores=Scores((), (), None), weight=None, weight_side=None, roles={"by": role})
 
     def read(pair: Pair) -> Floats:
         side = pair.predictions if role.side == "predictions" else pair.labels

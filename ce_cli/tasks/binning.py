@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -112,7 +112,7 @@ def prepare(request: Request) -> Context:
         refuse(request, "regression", row_sum="the probabilities of a distribution have a sum of 1")
     if len(layout.labels) != 1:
         raise fail("bad_option", f"--task regression has one target, but there are {listed(layout.labels)}")
-    layout = replace(layout, label_kind=Kind.TEXT if request.verbatim else Kind.NUMBER)
+    layout = layout._replace(label_kind=Kind.TEXT if request.verbatim else Kind.NUMBER)
     scale = Scale(layout.scores.scale or "probs")
     issues: list[Issue] = []
     if bins is None:
@@ -295,7 +295,7 @@ def _bin_columns(request: Request) -> Layout:
             columns=tuple(scores.columns[at] for at in order),
             names=tuple(scores.names[at] for at in order),
         )
-    return replace(layout, scores=scores)
+    return layout._replace(scores=scores)
 
 
 # --- bins
@@ -341,7 +341,7 @@ def _from_targets(request: Request, layout: Layout, rule: Rule, issues: list[Iss
         found = _usable(read_numbers(pair.labels.column(layout.label), ignored))
         return np.array([found.min(), found.max()]) if rule.kind == "uniform" and len(found) else found
 
-    only_targets = replace(layout, scores=Scores((), (), None), weight=None, weight_side=None)
+    only_targets = layout._replace(scores=Scores((), (), None), weight=None, weight_side=None)
     values = np.concatenate([np.zeros(0), *over_pairs(request, only_targets, targets)])
     if len(values) == 0 or values.min() == values.max():
         raise fail(

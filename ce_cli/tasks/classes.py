@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,14 +32,14 @@ def prepare(request: Request) -> Context:
     layout, names, lookup, single = resolve(layout, options, label_cells)
     if several and layout.scores.list_size is None and len(label_of) == len(layout.labels):
         # --classes or --positive may have changed the order of the scores.
-        layout = replace(layout, labels=tuple(label_of[name] for name in layout.scores.columns))
+        layout = layout._replace(labels=tuple(label_of[name] for name in layout.scores.columns))
     if several:
         _check_shares(request, layout, names)
     scale = Scale(options.input or layout.scores.scale or "probs")
     numeric = lookup.soft and all(is_truth_word(cell) and not cell.isalpha() for cell in label_cells)
     if several or (numeric and not (options.ignore_label or request.verbatim)):
         # Parsed as numbers they need no look-up; a word among them makes its batch text again.
-        layout = replace(layout, label_kind=Kind.NUMBER)
+        layout = layout._replace(label_kind=Kind.NUMBER)
     codec = LabelCodec(lookup, options.ignore_label)
     plan = common(
         request,
@@ -96,7 +95,7 @@ def with_list_size(layout: Layout, predictions: TableInfo, options: Options) -> 
     if not size:
         raise fail("no_samples", "the list column has no rows to tell the number of classes", file=predictions.path)
     names = tuple(str(number) for number in range(size)) if size > 1 else ()
-    return replace(layout, scores=Scores(scores.columns, names, scores.scale, size))
+    return layout._replace(scores=Scores(scores.columns, names, scores.scale, size))
 
 
 def resolve(layout: Layout, options: Options, label_cells: list[str]) -> tuple[Layout, tuple[str, ...], Lookup, bool]:
@@ -110,7 +109,7 @@ def resolve(layout: Layout, options: Options, label_cells: list[str]) -> tuple[L
         scores, names = _renamed(scores, options.classes)
     if options.positive is not None:
         scores, names = _positive_second(scores, names, options.positive)
-    layout = replace(layout, scores=Scores(scores.columns, names, scores.scale, scores.list_size))
+    layout = layout._replace(scores=Scores(scores.columns, names, scores.scale, scores.list_size))
     truth = names in (("0", "1"), ("false", "true")) and options.task != "multiclass"
     return layout, names, TruthLookup() if truth else ClassLookup(names), False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,7 +60,7 @@ def prepare(request: Request) -> Context:
     layout, names = _matched(layout, options, request.label_table)
     numeric = all(request.label_table.columns[name].kind == "number" for name in layout.labels)
     verbatim = request.verbatim or bool(options.ignore_label)
-    layout = replace(layout, label_kind=Kind.NUMBER if numeric and not verbatim else Kind.CATEGORY)
+    layout = layout._replace(label_kind=Kind.NUMBER if numeric and not verbatim else Kind.CATEGORY)
     lookup = TruthLookup()
     codec = LabelCodec(lookup, options.ignore_label)
     plan = common(
@@ -118,11 +117,11 @@ def _matched(layout: Layout, options: Options, table: TableInfo) -> tuple[Layout
         names = options.classes or scores.names or (without_prefix(layout.label, LABEL_PREFIXES),)
         if len(names) != 1:
             raise fail("bad_option", f"--classes names {len(names)} classes, but there is one score")
-        return replace(layout, scores=Scores(scores.columns, names, scores.scale, scores.list_size)), names
+        return layout._replace(scores=Scores(scores.columns, names, scores.scale, scores.list_size)), names
     label_of = dict(zip(scores.columns, layout.labels, strict=False))
     layout, names, _, _ = resolve(layout, options, [])
     if scores.list_size is None:  # --classes may have changed the order
-        layout = replace(layout, labels=tuple(label_of[name] for name in layout.scores.columns))
+        layout = layout._replace(labels=tuple(label_of[name] for name in layout.scores.columns))
     return layout, names
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -87,7 +86,7 @@ def with_gradients(plan: EvalPlan) -> EvalPlan:
     ):
         if given:
             raise fail("bad_option", f"--gradients cannot be formed with {flag}: {why}")
-    return replace(plan, gradients=True)
+    return plan._replace(gradients=True)
 
 
 def refuse(request: Request, task: str, **reasons: str) -> None:

@@ -185,14 +185,14 @@ def _prepare_classes(request: Request, roles: dict[str, Role]) -> Context:
     if len(layout.labels) != 1:
         raise fail("bad_option", "a token has one label", hint="name its column with --label-col")
     layout = with_list_size(layout, table, options)
-    layout, names, _, single = resolve(replace(layout, ids=_ids(request, layout, roles)), options, [])
+    layout, names, _, single = resolve(layout._replace(ids=_ids(request, layout, roles)), options, [])
     if single:
         raise fail("bad_option", "a list of one score tells no token from another", file=table.path)
     if len(set(names)) != len(names):
         raise fail("ambiguous_columns", "two score columns have the same name", file=table.path)
     if options.label_smoothing and len(names) < 2:
         raise fail("bad_option", "--label-smoothing needs the scores of all tokens")
-    layout = replace(layout, roles=roles)
+    layout = layout._replace(roles=roles)
     weights = class_weights(request, names)
     if weights is not None and not all(weights):
         raise fail("bad_option", "a class weight of 0 leaves tokens out: name them with --ignore-label instead")
@@ -265,7 +265,7 @@ def _prepare_single(request: Request, meaning: Meaning | None, roles: dict[str, 
         label_kind=Kind.TEXT,
         roles=roles,
     )
-    layout = replace(layout, ids=_ids(request, layout, roles))
+    layout = layout._replace(ids=_ids(request, layout, roles))
     sums = meaning is not None and "count" in meaning.roles and "count" not in roles
     base = options.input_base if meaning is None or options.input_base != "e" else meaning.input_base
     plan = common(

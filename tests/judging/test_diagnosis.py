@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -505,7 +504,7 @@ def test_the_regression_of_calibration() -> None:
 @pytest.mark.parametrize("soft", [False, True])
 def test_the_assignment_is_the_best_of_all(soft: bool) -> None:
     generator = np.random.default_rng(0)
-    plan = replace(PLAN, classes=tuple("abcde"))
+    plan = PLAN._replace(classes=tuple("abcde"))
     for _ in range(20):
         probs = generator.dirichlet(np.full(5, 2.0), 40)  # so weak that several classes prefer one column
         label = generator.integers(0, 5, 40)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,4 +146,4 @@ def test_ids_that_are_read_for_another_reason_are_not_looked_up_again(tmp_path):
     roles = {"sequence": Role("id", "predictions", Kind.TEXT)}
     alone = Layout(Scores(("logprob",), (), None), (), "predictions", None, None, ("id",), "file", roles=roles)
     assert stored_ids(open_data(path), None, alone) is None
-    assert stored_ids(open_data(path), None, replace(alone, roles={})) is not None
+    assert stored_ids(open_data(path), None, alone._replace(roles={})) is not None

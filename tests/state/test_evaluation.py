@@ -374,12 +374,12 @@ def test_what_was_merged_does_not_follow_the_other(law):
 )
 def test_states_of_other_plans_are_refused(change):
     with pytest.raises(ValueError, match="different plans"):
-        empty().merge(empty(replace(PLAN, **change)))
+        empty().merge(empty(PLAN._replace(**change)))
 
 
 def test_an_equal_plan_is_the_same_plan():
     state = empty()
-    state.merge(pickle.loads(pickle.dumps(empty(replace(PLAN)))))
+    state.merge(pickle.loads(pickle.dumps(empty(PLAN._replace()))))
     assert state.scored == 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -367,7 +366,7 @@ def test_statistics_survive_a_pickle_and_a_merge():
     cells = np.isnan(rows["label"])
     known = ~cells
     block = Block(None, np.where(cells, 0.0, rows["label"]), rows["prob"], None, soft=True, extra={"known": known})
-    task = MultilabelTask(Context(replace(PLAN, soft=True), None, None, "p", "y"))  # type: ignore[arg-type]
+    task = MultilabelTask(Context(PLAN._replace(soft=True), None, None, "p", "y"))  # type: ignore[arg-type]
 
     def figures(pieces):
         state = EvalState(task._context.plan, task.statistics())
