@@ -47,7 +47,7 @@ class Scale(Enum):
     POINT = "point"  # one number
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Options:
     """The options of an evaluation, as the command line spells them; None means not given."""
 
