@@ -52,8 +52,10 @@ class CellSums:
         """Return the sum of all cells."""
         return scaled(sum(self.units), self.exponent)
 
-    def weighted(self, factors: Sequence[float]) -> Fraction:
-        """Return the exact sum of all cells, each times a finite factor of its own."""
+    def weighted(self, factors: Sequence[float] | None) -> Fraction:
+        """Return the exact sum of all cells, each times a finite factor of its own, None for 1 each."""
+        if factors is None:
+            return self.total()
         ratios = [factor.as_integer_ratio() for factor in factors]
         common = max((divisor for _, divisor in ratios), default=1)  # all are powers of two
         products = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -305,11 +306,9 @@ def with_gradients(rows: tuple[ClassRow, ...], plan: EvalPlan, state: EvalState)
 
 def mean_loss(totals: ClassTotals, class_weights: tuple[float, ...] | None) -> float:
     """Return the mean loss in nats without smoothing, with or without class weights."""
-    factors = (1.0,) * len(totals.n) if class_weights is None else class_weights
-    if any(infinite and factor for infinite, factor in zip(totals.infinite, factors, strict=True)):
-        return math.inf
-    weight = totals.weight.weighted(factors)
-    return to_float(totals.loss.weighted(factors) / weight) if weight else math.inf
+    infinite = totals.infinite if class_weights is None else compress(totals.infinite, class_weights)
+    weight, loss = (sums.weighted(class_weights) for sums in (totals.weight, totals.loss))
+    return to_float(loss / weight) if weight and not any(infinite) else math.inf
 
 
 def macro(totals: ClassTotals, unit: float) -> dict[str, Metric]:

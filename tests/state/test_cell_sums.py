@@ -34,7 +34,7 @@ def test_one_unit_for_all_cells(units, exponent):
     sums, expected = CellSums(units, exponent), exact(units, exponent)
     assert len(sums) == len(units)
     assert sums.fractions() == expected
-    assert sums.total() == sum(expected)
+    assert sums.total() == sums.weighted(None) == sum(expected)
     assert sums.floats() == list(map(to_float, expected))
     assert sums.some(slice(1, None, 2)).fractions() == expected[1::2]
     if sum(expected):
