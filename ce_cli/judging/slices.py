@@ -17,7 +17,7 @@ from ce_cli.metrics import METRICS
 from ce_cli.readers.categories import groups_of
 from ce_cli.report import Issue, Metric
 from ce_cli.slicing import parse_all
-from ce_cli.state.fractions import square_root, to_float
+from ce_cli.state.fractions import entropy, square_root, to_float
 from ce_cli.state.groups import BEYOND, Groups, Placed, crossed
 from ce_cli.state.loss_groups import NOTHING, LossGroups
 from ce_cli.state.products import factor
@@ -404,7 +404,9 @@ def _against_prior(plan: EvalPlan, one: _Slice) -> dict[str, Metric]:
         return {}
     whole = sum(labels, Fraction(0))
     shares = [to_float(weight / whole) for weight in labels]
-    prior = math.fsum(-share * math.log(share) for share in shares)
+    prior = entropy(shares)
+    if prior == 0:
+        return {}
     loss = one.further["plain"]
     normalized = math.inf if loss is None else to_float(loss / whole) / prior
     return {

@@ -21,14 +21,6 @@ class CellSums:
         self.units = units
         self.exponent = exponent
 
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CellSums) and self.fractions() == other.fractions()
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __add__(self, other: CellSums) -> CellSums:
         """Return the sums of each cell in both, for the same cells."""
         exponent = min(self.exponent, other.exponent)
@@ -74,18 +66,24 @@ class CellSums:
         pairs = zip(self.units, divisors.units, strict=True)
         return [quotient(unit * more, divisor * less) if divisor else None for unit, divisor in pairs]
 
-    def mean_over(self, divisors: CellSums) -> Fraction:
-        """Return the mean of the quotients with another's cells, which are positive, over those where it is not 0.
+    def mean_over(self, divisors: CellSums) -> float:
+        """Return the nearest float64 of the mean of the quotients with another's cells, which are not negative.
 
-        Each quotient is cut so far below the largest that the mean has at least 128 bits less those of the number of cells:
-        fractions with so many divisors have no common one of any use.
+        Those where that cell is 0 do not count; the mean of none is 0. As so many divisors have no common one of any use, every
+        quotient is cut 128 bits below the largest; where it then remains open which float64 is nearest, fractions tell.
         """
         found = [(unit, divisor) for unit, divisor in zip(self.units, divisors.units, strict=True) if divisor]
-        exponent = self.exponent - divisors.exponent
+        count, exponent = max(len(found), 1), self.exponent - divisors.exponent
         size = max((unit.bit_length() - divisor.bit_length() for unit, divisor in found if unit), default=0)
         shift = _MEAN_BITS - size
         cut = sum(_shifted(unit, shift) // _shifted(divisor, -shift) for unit, divisor in found)
-        return scaled(cut, exponent - shift) / max(len(found), 1)
+        more, less = _ratio(exponent - shift)
+        low, high = (quotient(bound * more, count * less) for bound in (cut, cut + len(found)))
+        if low == high:
+            return low
+        whole = sum((Fraction(unit, divisor) for unit, divisor in found), Fraction(0))
+        more, less = _ratio(exponent)
+        return quotient(whole.numerator * more, whole.denominator * count * less)
 
     def _in_units(self, exponent: int) -> list[int]:
         shift = self.exponent - exponent

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ROOT_BITS = 128
 
@@ -14,6 +18,11 @@ def to_float(value: Fraction) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def entropy(shares: Iterable[float]) -> float:
+    """Return the entropy of shares that sum to 1, nats; one that is too small for a float64, and thus 0, has none."""
+    return math.fsum(-share * math.log(share) for share in shares if share) + 0.0
 
 
 def square_root(value: Fraction) -> float:

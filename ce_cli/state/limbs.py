@@ -65,7 +65,7 @@ class Integers:
 
     def by_cell(self) -> CellSums:
         """Return the sums."""
-        return CellSums(self.values, -_FINEST)
+        return CellSums(self.values.copy(), -_FINEST)
 
 
 class Limbs:

@@ -19,7 +19,7 @@ from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import ClassSums, LabelledRows
 from ce_cli.state.exact import ExactSums
 from ce_cli.state.extent import extent_of
-from ce_cli.state.fractions import to_float
+from ce_cli.state.fractions import entropy, to_float
 from ce_cli.state.gradients import GradientSums
 from ce_cli.state.hits import Hits
 from ce_cli.state.products import add_products, factor
@@ -315,7 +315,7 @@ def macro(totals: ClassTotals, unit: float) -> dict[str, Metric]:
     """Return the unweighted mean of the losses of the classes that have rows."""
     if any(totals.infinite):
         return {"macro_cross_entropy": Metric(math.inf)}
-    return {"macro_cross_entropy": Metric(to_float(totals.loss.mean_over(totals.weight)) / unit)}
+    return {"macro_cross_entropy": Metric(totals.loss.mean_over(totals.weight) / unit)}
 
 
 def calibration_errors(bins: CalibrationBins) -> dict[str, Metric]:
@@ -330,9 +330,9 @@ def calibration_errors(bins: CalibrationBins) -> dict[str, Metric]:
 
 def against_prior(totals: ClassTotals, loss: float, unit: float) -> dict[str, Metric]:
     """Return the entropy of the label frequencies and what the loss is beside it; nothing where it is 0."""
-    shares = [share for share in totals.weight.shares() if share]
-    prior = math.fsum(-share * math.log(share) for share in shares) / unit
-    if len(shares) < 2 or prior == 0:
+    shares = totals.weight.shares()
+    prior = entropy(shares) / unit
+    if prior == 0:
         return {}
     normalized = loss / prior
     return {

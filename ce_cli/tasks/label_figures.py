@@ -10,7 +10,7 @@ import numpy as np
 from ce_cli.report import Metric
 from ce_cli.state.calibration import CalibrationBins
 from ce_cli.state.classes import LabelledRows
-from ce_cli.state.fractions import to_float
+from ce_cli.state.fractions import entropy, to_float
 from ce_cli.state.products import add_products, factor
 from ce_cli.tasks.base import Summary, mean_metrics, row_mean, with_errors
 from ce_cli.tasks.classification import (
@@ -109,8 +109,7 @@ def summarize(plan: EvalPlan, state: EvalState) -> Summary:
 
 def _entropy(weight: Fraction, positive: Fraction) -> float:
     """Return the entropy of a label's prevalence, nats."""
-    shares = [to_float(part / weight) for part in (positive, weight - positive) if part] if weight else []
-    return math.fsum(-share * math.log(share) for share in shares) + 0.0
+    return entropy(to_float(part / weight) for part in (positive, weight - positive)) if weight else 0.0
 
 
 def _against_priors(totals: ClassTotals, entropies: list[float], loss: float, unit: float) -> dict[str, Metric]:

@@ -131,7 +131,8 @@ class ClassesLaw:
 
     @staticmethod
     def result(state):
-        return state.totals()
+        n, *sums, infinite = state.totals()
+        return n, [one.fractions() for one in sums], infinite
 
 
 class CalibrationLaw:

@@ -203,3 +203,13 @@ def test_slices_that_do_not_reach_the_bounds_of_all(value):
         sums = ExactSums()
         sums.add(values, extent=extent_of(values))
         assert sums.total() == 5 * Fraction(value)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3])
+def test_what_was_told_does_not_change(cells):
+    sums = ExactSums(cells)
+    sums.add(np.ones(cells), np.arange(cells))
+    told = sums.by_cell()
+    sums.add(np.ones(cells), np.arange(cells))
+    sums.add_one(1.0)
+    assert told.fractions() == [1] * cells
