@@ -33,16 +33,16 @@ class CellSums:
 
     def fractions(self) -> list[Fraction]:
         """Return the sum of every cell."""
-        return [scaled(unit, self.exponent) for unit in self.units]
+        return [_scaled(unit, self.exponent) for unit in self.units]
 
     def floats(self) -> list[float]:
         """Return the nearest float64 of every cell, ±inf beyond its range."""
         more, divisor = _ratio(self.exponent)
-        return [quotient(unit * more, divisor) for unit in self.units]
+        return [_quotient(unit * more, divisor) for unit in self.units]
 
     def total(self) -> Fraction:
         """Return the sum of all cells."""
-        return scaled(sum(self.units), self.exponent)
+        return _scaled(sum(self.units), self.exponent)
 
     def weighted(self, factors: Sequence[float] | None) -> Fraction:
         """Return the exact sum of all cells, each times a finite factor of its own, None for 1 each."""
@@ -53,18 +53,18 @@ class CellSums:
         products = (
             unit * number * (common // divisor) for unit, (number, divisor) in zip(self.units, ratios, strict=True)
         )
-        return scaled(sum(products), self.exponent) / common
+        return _scaled(sum(products), self.exponent) / common
 
     def shares(self) -> list[float]:
         """Return the nearest float64 of what part of the sum of all cells, which is not 0, each has."""
         whole = sum(self.units)
-        return [quotient(unit, whole) for unit in self.units]
+        return [_quotient(unit, whole) for unit in self.units]
 
     def over(self, divisors: CellSums) -> list[float | None]:
         """Return the nearest float64 of each cell's quotient with that of another; None where that is 0."""
         more, less = _ratio(self.exponent - divisors.exponent)
         pairs = zip(self.units, divisors.units, strict=True)
-        return [quotient(unit * more, divisor * less) if divisor else None for unit, divisor in pairs]
+        return [_quotient(unit * more, divisor * less) if divisor else None for unit, divisor in pairs]
 
     def mean_over(self, divisors: CellSums) -> float:
         """Return the nearest float64 of the mean of the quotients with another's cells, which are not negative.
@@ -78,19 +78,19 @@ class CellSums:
         shift = _MEAN_BITS - size
         cut = sum(_shifted(unit, shift) // _shifted(divisor, -shift) for unit, divisor in found)
         more, less = _ratio(exponent - shift)
-        low, high = (quotient(bound * more, count * less) for bound in (cut, cut + len(found)))
+        low, high = (_quotient(bound * more, count * less) for bound in (cut, cut + len(found)))
         if low == high:
             return low
         whole = sum((Fraction(unit, divisor) for unit, divisor in found), Fraction(0))
         more, less = _ratio(exponent)
-        return quotient(whole.numerator * more, whole.denominator * count * less)
+        return _quotient(whole.numerator * more, whole.denominator * count * less)
 
     def _in_units(self, exponent: int) -> list[int]:
         shift = self.exponent - exponent
         return [unit << shift for unit in self.units] if shift else self.units
 
 
-def quotient(number: int, divisor: int) -> float:
+def _quotient(number: int, divisor: int) -> float:
     """Return the nearest float64 of a quotient, ±inf beyond its range."""
     try:
         return number / divisor  # rounded once, whatever the size of the integers
@@ -98,7 +98,7 @@ def quotient(number: int, divisor: int) -> float:
         return math.inf if number > 0 else -math.inf
 
 
-def scaled(number: int, exponent: int) -> Fraction:
+def _scaled(number: int, exponent: int) -> Fraction:
     """Return number * 2**exponent."""
     return Fraction(number << exponent) if exponent >= 0 else Fraction(number, 1 << -exponent)
 
